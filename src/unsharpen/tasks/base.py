@@ -19,8 +19,8 @@ class Verdict:
     Attributes:
         correct: whether the completion solves the problem.
         reason: a fixed word for the outcome (``"correct"``, ``"wrong_value"``, ...); each task lists its own.
-        canonical: the identity of the solution, equal for completions that are the same solution in other words.
-            None where the completion has no readable answer.
+        canonical: the identity of the solution, equal for completions that are the same solution in other
+            words. None where the completion has no readable answer.
         detail: one line for a person; never needed by code.
     """
 
@@ -31,7 +31,7 @@ class Verdict:
 
 
 class Task(Protocol[ProblemT]):
-    """A family of problems with a verifier. Problems are frozen dataclasses with a ``key`` that tells them apart."""
+    """A family of problems with a verifier. Problems are frozen dataclasses; a ``key`` tells them apart."""
 
     name: str
 

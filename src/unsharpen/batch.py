@@ -1,0 +1,195 @@
+"""The data that a method sees: P prompts with up to G completions each.
+
+Shape legend, used in every docstring: ``P`` prompts, ``G`` completions per prompt (group size), ``N = P * G``
+completions, ``T`` tokens. Names with a shape suffix (``rewards_PG``) say their axes. All log-probabilities are in
+nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj
+
+from unsharpen.errors import InputError, MissingFieldError
+
+Array = Any
+"""Any array of the Python array API standard: NumPy, PyTorch on any device, JAX, CuPy."""
+
+_FLOATS = ("rewards", "logprobs", "entropies", "reference_logprobs")
+_PER_COMPLETION = (*_FLOATS, "correct", "mask", "lengths", "answers")
+_PER_PROMPT = ("num_solutions", "prompt_ids")
+_LOGPROB_SLACK = 1e-3  # a sum of float16 log-probabilities of certain tokens may end a little above 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GroupBatch:
+    """P groups of up to G completions, validated once here so that no method has to.
+
+    Entries where ``mask`` is False are padding: they may hold anything (NaN too), count in no statistic and get
+    advantage 0. Inputs are never changed. Lists become NumPy arrays; half-precision floats become float32.
+
+    Args:
+        rewards: [P, G] environment rewards; any finite value.
+        correct: [P, G] bool, whether the verifier accepts the completion. Never guessed from the reward: a format
+            bonus makes "reward > 0" true for wrong answers.
+        mask: [P, G] bool, True for real completions; None when all are.
+        logprobs: [P, G] log-probability of the whole completion (summed over tokens, nats) under the policy that
+            sampled it, at the sampling temperature.
+        lengths: [P, G] completion tokens, at least 1.
+        entropies: [P, G] mean token entropy of the completion (nats).
+        answers: [P, G] integer cluster ids; equal ids within a prompt are the same answer or solution.
+        reference_logprobs: [P, G] like ``logprobs``, under the frozen reference (base) model.
+        num_solutions: [P] number of distinct correct solutions that exist.
+        prompt_ids: [P] integers that identify a prompt across batches.
+
+    Raises:
+        InputError: wrong shape, dtype or value; the message names the field and the first bad row.
+
+    Example:
+        >>> batch = GroupBatch(rewards=[[1.0, 0.0]], correct=[[True, False]])
+        >>> batch.rewards.shape, batch.num_correct.tolist()
+        ((1, 2), [[1.0]])
+    """
+
+    rewards: Array
+    correct: Array
+    mask: Array = None
+    logprobs: Array = None
+    lengths: Array = None
+    entropies: Array = None
+    answers: Array = None
+    reference_logprobs: Array = None
+    num_solutions: Array = None
+    prompt_ids: Array = None
+
+    def __post_init__(self) -> None:
+        given = {f.name: _as_array(f.name, v) for f in fields(self) if (v := getattr(self, f.name)) is not None}
+        if "rewards" not in given or "correct" not in given:
+            raise InputError("GroupBatch needs `rewards` and `correct`, each of shape [P, G]")
+        xp = array_namespace(*given.values())
+        rewards = given["rewards"]
+        _check_shapes(given)
+        for name in ("correct", "mask"):
+            if name in given and not xp.isdtype(given[name].dtype, "bool"):
+                raise InputError(
+                    f"`{name}` must be boolean, found {given[name].dtype}",
+                    hint="for example correct=rewards >= threshold" if name == "correct" else None,
+                )
+        mask = given.get("mask", xp.ones(rewards.shape, dtype=xp.bool, device=device(rewards)))
+        given["mask"] = mask
+        if not bool(xp.all(xp.any(mask, axis=1))):
+            row = _first_row(xp, ~xp.any(mask, axis=1))
+            raise InputError(f"every prompt needs at least 1 unmasked completion; row {row} has none")
+        for name in _FLOATS:
+            if name in given:
+                given[name] = _clean_float(xp, name, given[name], mask)
+        given["correct"] = given["correct"] & mask
+        _check_values(xp, given, mask)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    def require(self, names: Iterable[str], *, by: str) -> None:
+        """Raise :class:`MissingFieldError` unless every field in ``names`` is present."""
+        missing = sorted(name for name in names if getattr(self, name) is None)
+        if missing:
+            raise MissingFieldError(
+                f"`{by}` needs {', '.join(f'`{m}`' for m in missing)}; the batch does not carry "
+                f"{'it' if len(missing) == 1 else 'them'}",
+                hint=f"pass GroupBatch({', '.join(f'{m}=...' for m in missing)}), or choose a method without that need",
+            )
+
+    @property
+    def xp(self) -> Any:
+        """The array namespace of the fields."""
+        return array_namespace(self.rewards)
+
+    @property
+    def num_completions(self) -> Array:
+        """[P, 1] unmasked completions of each prompt, in the dtype of the rewards."""
+        return self._count(self.mask)
+
+    @property
+    def num_correct(self) -> Array:
+        """[P, 1] correct completions of each prompt, in the dtype of the rewards."""
+        return self._count(self.correct)
+
+    def _count(self, flags_PG: Array) -> Array:
+        return self.xp.sum(self.xp.astype(flags_PG, self.rewards.dtype), axis=1, keepdims=True)
+
+
+def _as_array(name: str, value: Any) -> Array:
+    if is_array_api_obj(value):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` must be a rectangular array: {error}", hint="pad ragged groups and pass `mask`"
+        ) from error
+    if array.dtype == object:
+        raise InputError(f"`{name}` must be numeric, found Python objects", hint="None is no value: pass `mask`")
+    return array
+
+
+def _check_shapes(given: dict[str, Array]) -> None:
+    shape = tuple(given["rewards"].shape)
+    if len(shape) != 2 or 0 in shape:
+        raise InputError(f"`rewards` must have shape [P, G] with P, G >= 1, found {shape}")
+    for name, array in given.items():
+        expected = shape if name in _PER_COMPLETION else shape[:1]
+        if tuple(array.shape) != expected:
+            legend = "[P, G]" if name in _PER_COMPLETION else "[P]"
+            raise InputError(f"`{name}` must have shape {legend} = {expected}, found {tuple(array.shape)}")
+
+
+def _clean_float(xp: Any, name: str, array: Array, mask: Array) -> Array:
+    """At least float32, finite where unmasked, 0 where masked."""
+    if not xp.isdtype(array.dtype, "real floating"):
+        if not xp.isdtype(array.dtype, ("integral", "bool")):
+            raise InputError(f"`{name}` must be real numbers, found {array.dtype}")
+        array = xp.astype(array, xp.float32 if name == "rewards" else xp.float64)
+    elif xp.finfo(array.dtype).bits < 32:
+        array = xp.astype(array, xp.float32)
+    bad = mask & ~xp.isfinite(array)
+    if bool(xp.any(bad)):
+        row, column = _first_entry(xp, bad)
+        raise InputError(
+            f"`{name}` must be finite; completion {column} of prompt {row} is {float(array[row, column])}",
+            hint="score every completion with a number, or mark it as absent with `mask`",
+        )
+    return xp.where(mask, array, xp.zeros_like(array))
+
+
+def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:
+    for name in ("lengths", "answers", "num_solutions", "prompt_ids"):
+        if name in given and not xp.isdtype(given[name].dtype, "integral"):
+            raise InputError(f"`{name}` must be integers, found {given[name].dtype}")
+    if "lengths" in given:
+        _refuse(xp, mask & (given["lengths"] < 1), "`lengths` must be at least 1 token")
+    for name in ("logprobs", "reference_logprobs"):
+        if name in given:
+            _refuse(
+                xp,
+                mask & (given[name] > _LOGPROB_SLACK),
+                f"`{name}` must be at most 0 (summed log-probabilities, nats)",
+                hint="probabilities? take their logarithm; negative log-likelihoods? change the sign",
+            )
+
+
+def _refuse(xp: Any, bad: Array, requirement: str, hint: str | None = None) -> None:
+    if bool(xp.any(bad)):
+        row, column = _first_entry(xp, bad)
+        raise InputError(f"{requirement}; completion {column} of prompt {row} is not", hint=hint)
+
+
+def _first_row(xp: Any, bad_P: Array) -> int:
+    return int(xp.argmax(xp.astype(bad_P, xp.int32)))
+
+
+def _first_entry(xp: Any, bad_PG: Array) -> tuple[int, int]:
+    flat = _first_row(xp, xp.reshape(bad_PG, (-1,)))
+    return divmod(flat, bad_PG.shape[1])

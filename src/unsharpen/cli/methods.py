@@ -1,0 +1,50 @@
+"""``unsharpen methods``: the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unsharpen.methods import get_method, list_methods
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show one method in full.")] = None,
+) -> None:
+    """List the methods: what they do, from which paper, what they need, and their default coefficients."""
+    console = Console()
+    if name is not None:
+        _show(console, name)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("method", "what it does", "paper", "needs", "coefficients"):
+        table.add_column(column, overflow="fold")
+    for each in list_methods():
+        method = get_method(each)
+        table.add_row(each, method.summary, method.paper, _needs(method.requires), _coefficients(method.coefficients))
+    console.print(table)
+
+
+def _show(console: Console, name: str) -> None:
+    method = get_method(name)
+    console.print(f"[bold]{method.name}[/bold]: {method.summary}", highlight=False)
+    for label, text in (
+        ("equation", method.equation),
+        ("paper", method.paper),
+        ("needs", _needs(method.requires)),
+        ("coefficients", _coefficients(method.coefficients)),
+        ("engine settings", _coefficients(method.recipe.settings) or "none"),
+        ("chain", method.recipe.transform.name),
+    ):
+        console.print(f"  {label}: {text}", highlight=False, markup=False)
+
+
+def _needs(fields: frozenset[str]) -> str:
+    return ", ".join(sorted(fields)) or "rewards only"
+
+
+def _coefficients(values: object) -> str:
+    return ", ".join(f"{key}={value}" for key, value in dict(values).items())  # type: ignore[call-overload]

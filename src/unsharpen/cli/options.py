@@ -1,0 +1,55 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unsharpen.errors import InputError
+from unsharpen.training.config import RunConfig, load_yaml, parse_pairs
+
+
+def run_config(
+    config_file: Path | None,
+    given: dict[str, Any],
+    *,
+    method_arg: list[str] | None = None,
+    set_: list[str] | None = None,
+    lora: list[str] | None = None,
+    steps: int | None = None,
+) -> RunConfig:
+    """Defaults, then the YAML file, then the options that were given (None means not given)."""
+    values: dict[str, Any] = load_yaml(config_file) if config_file is not None else {}
+    values |= {key: value for key, value in given.items() if value is not None}
+    trl = {**(values.get("trl") or {}), **parse_pairs(set_, option="--set")}
+    if steps is not None:
+        if steps < 1:
+            raise InputError(f"--steps must be at least 1, found {steps}")
+        trl["max_steps"] = steps
+    method_args = parse_pairs(method_arg, option="--method-arg")
+    values["trl"] = trl
+    values["method_args"] = {**(values.get("method_args") or {}), **method_args}
+    if lora:
+        values["lora"] = {**(values.get("lora") or {}), **parse_pairs(lora, option="--lora")}
+    return RunConfig.from_dict(values)
+
+
+def quiet_libraries() -> None:
+    """Keep the chatter of the training stack off the screen; errors and our own words remain."""
+    import os
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    warnings.filterwarnings("ignore")
+    try:
+        import datasets
+        import transformers
+    except ModuleNotFoundError as error:
+        from unsharpen.errors import MissingExtraError
+
+        raise MissingExtraError(f"training needs the package {error.name}", hint="pip install 'unsharpen[train]'") from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,87 @@
+"""Which reward means *correct*, and rewards that are not numbers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+
+from unsharpen.errors import EngineError, InputError
+
+Correctness = Callable[[torch.Tensor, Any, Any, Any, Any], torch.Tensor]
+"""(rewards table [N, functions], inputs, prompts, completions, completion ids) -> [N] bool, for the global batch."""
+
+
+def resolve_correctness(
+    correctness: str | Callable[..., list[Any]] | None, reward_names: list[str], *, threshold: float
+) -> Correctness:
+    """Turn the trainer's ``correctness`` argument into a function of the batch.
+
+    Raises:
+        EngineError: several reward functions and no choice, or a name that none of them has.
+    """
+    if callable(correctness):
+        return functools.partial(_by_callable, correctness, threshold)
+    if correctness is None and len(reward_names) == 1:
+        correctness = reward_names[0]
+    if correctness not in reward_names:
+        found = "no `correctness`" if correctness is None else f"correctness={correctness!r}"
+        raise EngineError(
+            f"which reward decides that a completion is correct? found {found} and the reward functions "
+            f"{', '.join(reward_names)}",
+            hint=f"for example correctness={reward_names[0]!r}, or a callable",
+        )
+    column = reward_names.index(correctness)
+    return lambda table, *_: torch.nan_to_num(table[:, column], nan=-math.inf) >= threshold
+
+
+def _by_callable(
+    judge: Callable[..., list[Any]],
+    threshold: float,
+    table: torch.Tensor,
+    inputs: Any,
+    prompts: Any,
+    completions: Any,
+    completion_ids: Any,
+) -> torch.Tensor:
+    columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
+    verdicts = judge(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
+    if len(verdicts) != len(prompts):
+        raise InputError(f"`correctness` must return {len(prompts)} verdicts, one per completion; found {len(verdicts)}")
+    local = torch.tensor([float(v) for v in verdicts], device=table.device) >= threshold
+    gathered: torch.Tensor = gather(local)
+    return gathered
+
+
+def reject_nan(reward: Any) -> Any:
+    """Wrap a reward function so that NaN is an error. None still means "not for this row", as in TRL."""
+    if isinstance(reward, torch.nn.Module) or not callable(reward):
+        return reward
+    name = getattr(reward, "__name__", type(reward).__name__)
+
+    def checked(values: Any) -> Any:
+        for row, value in enumerate(values):
+            if value is not None and math.isnan(value):
+                raise InputError(
+                    f"reward function {name!r} returned NaN for completion {row} of this batch",
+                    hint="return a number, or None where the function does not apply",
+                )
+        return values
+
+    if inspect.iscoroutinefunction(reward):
+
+        @functools.wraps(reward)
+        async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
+            return checked(await reward(*args, **kwargs))
+
+        return wrapped_async
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return checked(reward(*args, **kwargs))
+
+    return functools.update_wrapper(wrapped, reward)

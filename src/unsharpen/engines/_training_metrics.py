@@ -1,0 +1,49 @@
+"""What every engine logs about a global batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+from unsharpen.batch import GroupBatch
+from unsharpen.metrics import effective_number
+
+
+def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None]) -> dict[str, float]:
+    """Pass@1, Pass@G, diversity among correct completions, and the share of groups that teach plain GRPO nothing.
+
+    Args:
+        batch: the global batch, on any device.
+        solutions: [N] identity of each completion's solution in the order of the flattened batch, None where
+            unknown. If no correct completion has one, the two diversity numbers are left out.
+    """
+    xp = batch.xp
+    count, correct = batch.num_completions, batch.num_correct
+    uniform = (correct == 0) | (correct == count)
+    metrics = {
+        "pass@1": float(xp.mean(correct / count)),
+        f"pass@{batch.rewards.shape[1]}": float(xp.mean(xp.astype(correct > 0, correct.dtype))),
+        "uniform_groups": float(xp.mean(xp.astype(uniform, correct.dtype))),
+    }
+    if batch.logprobs is not None:
+        metrics["sampling_logprob"] = float(xp.sum(batch.logprobs) / xp.sum(count))
+    return metrics | _diversity(batch.correct.tolist(), solutions)
+
+
+def _diversity(correct_PG: list[list[bool]], solutions: Sequence[Hashable | None]) -> dict[str, float]:
+    group_size = len(correct_PG[0])
+    found = [
+        Counter(
+            solution
+            for good, solution in zip(row, solutions[p * group_size :], strict=False)
+            if good and solution is not None
+        )
+        for p, row in enumerate(correct_PG)
+    ]
+    solved = [effective_number(list(counts.values())) for counts in found if counts]
+    if not solved:
+        return {}
+    return {
+        "distinct_correct": sum(map(len, found)) / len(found),
+        "effective_solutions": sum(solved) / len(solved),
+    }

@@ -1,0 +1,219 @@
+"""TRL: :class:`DiverseGRPOTrainer` is ``trl.GRPOTrainer`` with any method of the catalogue as its advantage.
+
+Supported: trl 1.16 (its private methods change between releases; the tests hold this file against that one).
+Multi-GPU and multi-node come with TRL: accelerate, DeepSpeed, FSDP, vLLM.
+
+What the subclass does, and all that it does: it keeps the gathered rewards that TRL computes, records the
+log-probabilities of the tokens as they are sampled (no second forward pass), builds one GroupBatch for the whole
+global batch, runs the method, and hands each process its slice. Generation, loss and optimiser stay TRL's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate.utils import gather, gather_object
+from trl import GRPOConfig, GRPOTrainer
+
+from unsharpen.advantages import TokenBatch
+from unsharpen.batch import GroupBatch
+from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
+from unsharpen.engines._sampler import ReplayingRepeatSampler
+from unsharpen.engines._sampling import SamplingLogprobs, recording
+from unsharpen.engines._training_metrics import group_metrics
+from unsharpen.errors import EngineError
+from unsharpen.methods import Method, get_method
+
+_SUPPLIED = frozenset({"logprobs", "lengths", "reference_logprobs"})
+
+
+class DiverseGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
+
+    Args:
+        *args: whatever ``trl.GRPOTrainer`` takes.
+        method: a catalogue name, or a method with its own coefficients from :func:`unsharpen.get_method`.
+        correctness: which reward decides whether a completion is *correct*: the name of a reward function, or a
+            callable with the signature of a reward function that returns one number or bool per completion. Not
+            needed when there is exactly one reward function.
+        correct_threshold: a completion is correct when that reward is at least this.
+        solution_column: reward functions may tell solutions apart by ``log_extra(solution_column, [...])``, one
+            hashable or None per completion; "distinct correct" and "effective solutions" are then logged.
+        **kwargs: whatever ``trl.GRPOTrainer`` takes.
+
+    Logged beside TRL's own metrics: ``pass@1``, ``pass@G``, ``distinct_correct``, ``effective_solutions``,
+    ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|) and
+    ``negative_correct`` (share of correct completions with a negative advantage).
+
+    Raises:
+        EngineError: at construction, if the configuration can't supply what the method needs.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        method: str | Method = "ds-grpo",
+        correctness: str | Callable[..., list[Any]] | None = None,
+        correct_threshold: float = 0.5,
+        solution_column: str = "solution",
+        **kwargs: Any,
+    ) -> None:
+        self.method = get_method(method) if isinstance(method, str) else method
+        self.solution_column = solution_column
+        args, kwargs = _with_config(args, kwargs, self.method)
+        super().__init__(*args, **kwargs)
+        self._correctness: Correctness = resolve_correctness(
+            correctness, self.reward_func_names, threshold=correct_threshold
+        )
+        self.reward_funcs = [reject_nan(f) for f in self.reward_funcs]
+        self._check_configuration()
+
+    def _check_configuration(self) -> None:
+        needs, name = self.method.requires, self.method.name
+        if unknown := needs - _SUPPLIED:
+            raise EngineError(
+                f"method `{name}` needs {', '.join(sorted(unknown))}, which the TRL engine does not supply"
+            )
+        if "reference_logprobs" in needs and self.beta == 0.0:
+            raise EngineError(
+                f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
+                hint="set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
+            )
+        if "logprobs" in needs and self.use_transformers_continuous_batching:
+            raise EngineError(
+                f"method `{name}` needs sampling log-probs; continuous batching does not return them",
+                hint="use_transformers_continuous_batching=False, or use_vllm=True",
+            )
+        if self.scale_rewards != "group" or self.multi_objective_aggregation != "sum_then_normalize":
+            raise EngineError(
+                "the method decides how rewards become advantages; found "
+                f"scale_rewards={self.scale_rewards!r}, "
+                f"multi_objective_aggregation={self.multi_objective_aggregation!r}",
+                hint="leave both at their defaults; scale_rewards='none' is method='dr-grpo'",
+            )
+
+    # --- rollouts --------------------------------------------------------------------------------------------------
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if self.use_vllm or self.use_transformers_continuous_batching:
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[no-any-return]
+        recorder = SamplingLogprobs(self.temperature)
+        with recording(self.accelerator.unwrap_model(self.model_wrapped), recorder):
+            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        return completion_ids, recorder.collect(completion_ids) if logprobs is None else logprobs
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
+        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._rewards_table = table
+        self._correct = self._correctness(table, inputs, prompts, completions, completion_ids_list)
+        solutions = self._pending_extra_logs.get(self.solution_column, [None] * len(prompts))
+        self._solutions = gather_object(list(solutions))
+        self._lengths = torch.tensor([len(ids) for ids in completion_ids_list], device=table.device)
+        return table
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        token_logprobs = self._token_logprobs(output)
+        mode = "train" if self.model.training else "eval"
+        group_size = self.num_generations if mode == "train" else self.num_generations_eval
+        batch = self._group_batch(output, token_logprobs, group_size)
+        metrics = group_metrics(batch, self._solutions)
+        if mode == "train":  # an evaluation has no update to shape
+            shaped = self.method.advantages(batch)
+            metrics |= _shaping_metrics(batch, shaped, list(self._logs["advantages"]))
+            self._hand_over(output, shaped.reshape(-1), token_logprobs)
+        for key, value in metrics.items():
+            self._metrics[mode][key].append(value)
+        return output
+
+    def _token_logprobs(self, output: dict[str, Any]) -> Any:
+        """[n, T] log-probs of this process's tokens under the sampling policy, 0 at padding, or None."""
+        sampled = output.get("sampling_per_token_logps")
+        if not self.use_vllm:
+            output.pop("sampling_per_token_logps", None)  # plain TRL has no such key here: keep its loss as it is
+        if sampled is None or not bool(sampled.isnan().any()):
+            return sampled
+        old = output.get("old_per_token_logps")
+        if old is None:
+            raise EngineError("vLLM returned NaN log-probabilities and the trainer has no others to put in")
+        return torch.where(sampled.isnan(), old, sampled) * output["completion_mask"]
+
+    def _group_batch(self, output: dict[str, Any], token_logprobs: Any, group_size: int) -> GroupBatch:
+        """The global batch, [P, G]: TRL keeps a prompt's completions next to each other across processes."""
+        table = self._rewards_table
+        weights = self.reward_weights.to(table.device)
+        rewards = (table * weights).nansum(dim=1)
+        lengths = self._lengths
+        if "tool_mask" in output:  # only the model's own tokens were sampled
+            lengths = (output["completion_mask"] * output["tool_mask"]).sum(dim=1).clamp(min=1)
+        fields = {"lengths": gather(lengths)}
+        if token_logprobs is not None:
+            fields["logprobs"] = gather(token_logprobs.float().sum(dim=1))
+        if "ref_per_token_logps" in output:
+            mask = output["completion_mask"] * output.get("tool_mask", 1)
+            fields["reference_logprobs"] = gather((output["ref_per_token_logps"] * mask).float().sum(dim=1))
+        fields |= {"rewards": rewards, "correct": self._correct, "mask": ~table.isnan().all(dim=1)}
+        return GroupBatch(**{name: values.reshape(-1, group_size) for name, values in fields.items()})
+
+    def _hand_over(self, output: dict[str, Any], shaped_N: Any, token_logprobs: Any) -> None:
+        """Put this process's slice into the batch that the loss reads, and the whole into the log."""
+        logged = self._logs["advantages"]
+        for _ in range(min(len(logged), len(shaped_N))):
+            logged.pop()
+        logged.extend(shaped_N.tolist())
+        local = output["advantages"]
+        start = self.accelerator.process_index * len(local)
+        mine = slice(start, start + len(local))
+        output["advantages"] = shaped_N[mine].to(local.dtype)
+        token_transform = self.method.recipe.token_transform
+        if token_transform is not None:
+            mask = output["completion_mask"].bool()
+            tokens = TokenBatch(logprobs=token_logprobs, mask=mask, correct=self._correct[mine])
+            per_token = output["advantages"][:, None].expand(mask.shape).contiguous()
+            output["advantages"] = token_transform(per_token, tokens).to(local.dtype)
+
+    # --- data order ------------------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return ReplayingRepeatSampler.wrap(super()._get_train_sampler(dataset))
+
+
+def _with_config(args: tuple[Any, ...], kwargs: dict[str, Any], method: Method) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The trainer's arguments with the method's engine settings written into a copy of the GRPOConfig."""
+    settings = method.recipe.settings
+    if not settings:
+        return args, kwargs
+    positional = len(args) > 2  # model, reward_funcs, args
+    config = args[2] if positional else kwargs.get("args")
+    config = GRPOConfig("trainer_output") if config is None else copy.copy(config)
+    apply_settings(config, method)
+    if positional:
+        return (*args[:2], config, *args[3:]), kwargs
+    return args, {**kwargs, "args": config}
+
+
+def apply_settings(config: Any, method: Method) -> None:
+    """Write a method's neutral engine settings into ``config`` (a GRPOConfig), in place."""
+    for name, value in method.recipe.settings.items():
+        if name == "learning_rate_scale":
+            config.learning_rate *= value
+        elif name == "kl_coef":
+            config.beta = value
+        elif name == "loss":
+            config.loss_type = value
+        else:
+            raise EngineError(f"the TRL engine does not know the setting {name!r} of method {method.name!r}")
+
+
+def _shaping_metrics(batch: GroupBatch, shaped_PG: Any, unshaped: list[float]) -> dict[str, float]:
+    plain = torch.tensor(unshaped[-shaped_PG.numel() :], dtype=shaped_PG.dtype, device=shaped_PG.device)
+    scale = plain.abs().mean()
+    difference = (shaped_PG.reshape(-1) - plain).abs().mean()
+    correct = batch.correct
+    return {
+        "shaping_ratio": (difference / scale).item() if scale > 0 else float("nan"),
+        "negative_correct": (shaped_PG[correct] < 0).float().mean().item(),
+    }

@@ -1,0 +1,1 @@
+"""Samples, verdicts and the numbers that follow from them."""

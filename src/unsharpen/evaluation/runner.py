@@ -1,0 +1,61 @@
+"""Judge samples and count: what one evaluation of one model comes to."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unsharpen.metrics import effective_number
+from unsharpen.tasks import CountDown, CountDownProblem
+
+
+def judge(
+    task: CountDown,
+    problems: Sequence[CountDownProblem],
+    completions: Iterable[list[str]],
+    *,
+    samples_path: Path | None = None,
+) -> dict[str, Any]:
+    """Verify every completion and count per problem.
+
+    Args:
+        task: the verifier.
+        problems: [P] problems.
+        completions: for each problem, in order, the same number n of completions.
+        samples_path: where to write one JSON line per sample; None keeps no samples.
+
+    Returns:
+        ``num_problems``, ``num_samples`` and, per problem, ``num_correct``, ``distinct_correct``,
+        ``effective_solutions`` (None where nothing is correct) and ``multiplicity`` (distinct solutions that exist).
+    """
+    num_correct: list[int] = []
+    distinct: list[int] = []
+    effective: list[float | None] = []
+    num_samples = 0
+    sink = samples_path.open("w", encoding="utf-8") if samples_path is not None else None
+    try:
+        for problem, texts in zip(problems, completions, strict=True):
+            verdicts = [task.verify(problem, text) for text in texts]
+            found = Counter(v.canonical for v in verdicts if v.correct)
+            num_samples = len(texts)
+            num_correct.append(found.total())
+            distinct.append(len(found))
+            effective.append(effective_number(list(found.values())) if found else None)
+            if sink is not None:
+                for text, v in zip(texts, verdicts, strict=True):
+                    row = {"problem": problem.key, "completion": text, "reason": v.reason, "canonical": v.canonical}
+                    sink.write(json.dumps({**row, "correct": v.correct}) + "\n")
+    finally:
+        if sink is not None:
+            sink.close()
+    return {
+        "num_problems": len(problems),
+        "num_samples": num_samples,
+        "num_correct": num_correct,
+        "distinct_correct": distinct,
+        "effective_solutions": effective,
+        "multiplicity": [len(task.solutions(problem)) for problem in problems],
+    }

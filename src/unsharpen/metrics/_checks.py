@@ -1,0 +1,44 @@
+"""What the public functions of this package check at their door."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from unsharpen.errors import InputError
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def nonnegative_integers(name: str, values: ArrayLike) -> Integers:
+    """The values as an int64 array; InputError if one is negative or the type is not an integer type."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} must be an array of integers; its rows differ in length") from error
+    if array.size == 0:
+        return array.astype(np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"{name} must hold integers; found {array.dtype} (first value: {array.flat[0]!s})",
+            hint="convert counts with .astype(int), after a check that they are whole numbers",
+        )
+    if (array < 0).any():
+        where = int(np.flatnonzero(array < 0)[0])
+        raise InputError(f"{name} must be 0 or more; found {array.flat[where]} (first: position {where})")
+    return array.astype(np.int64)
+
+
+def float_array(name: str, values: ArrayLike, ndim: int) -> Floats:
+    """The values as a non-empty float64 array of `ndim` dimensions, NaN allowed, infinity not."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be an array of numbers: {error}") from error
+    if array.ndim != ndim or array.size == 0:
+        raise InputError(f"{name} must be a non-empty {ndim}-d array; found shape {array.shape}")
+    if np.isinf(array).any():
+        where = np.argwhere(np.isinf(array))[0].tolist()
+        raise InputError(f"{name} must be finite; found {array[tuple(where)]} (first: index {where})")
+    return array

@@ -1,0 +1,1 @@
+"""Runs: a configuration, a folder, and the work in between."""

@@ -1,0 +1,86 @@
+"""What happens between the steps of a run: logging, evaluation, a progress bar, a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from unsharpen.training.folder import RunFolder, append_jsonl
+
+Evaluate = Callable[[int, int], None]
+"""(step, samples per problem): evaluates the present weights and writes the result."""
+
+Report = Callable[[int, int, dict[str, float]], None]
+"""(step, last step, metrics): shows how far the run is."""
+
+
+class MetricsWriter(TrainerCallback):  # type: ignore[misc]
+    """Writes every log of the trainer as a line of ``metrics.jsonl`` and shows it."""
+
+    def __init__(self, folder: RunFolder, report: Report) -> None:
+        self.folder = folder
+        self.report = report
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
+            return
+        row = {key: value for key, value in logs.items() if isinstance(value, int | float)}
+        append_jsonl(self.folder.metrics, {"step": state.global_step, **row})
+        self.report(state.global_step, state.max_steps, row)
+
+
+class Evaluator(TrainerCallback):  # type: ignore[misc]
+    """Evaluates before the first step, every so many steps, and at the end."""
+
+    def __init__(self, evaluate: Evaluate, *, every: int, samples: int, samples_during: int, has_base: bool) -> None:
+        self.evaluate = evaluate
+        self.every = every
+        self.samples = samples
+        self.samples_during = samples_during
+        self.has_base = has_base
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if not self.has_base:
+            self.evaluate(0, self.samples)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps:
+            self.evaluate(state.global_step, self.samples_during)
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            self.evaluate(state.global_step, self.samples)
+
+
+class CleanStop(TrainerCallback):  # type: ignore[misc]
+    """The first Ctrl-C ends the run after the step in hand, with a checkpoint; the second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: Any = None
+
+    def __enter__(self) -> CleanStop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.requested and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            control.should_save = True

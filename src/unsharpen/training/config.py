@@ -1,0 +1,146 @@
+"""The configuration of a run: what the command line, a YAML file and the defaults come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from unsharpen.errors import InputError
+from unsharpen.methods import Method, get_method
+from unsharpen.tasks.countdown.task import AnswerFormat
+
+TINY_MODEL = "countdown-tiny"
+"""The name of the model that ships with the package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides the outcome of a run. Equal configurations may share a folder; others may not.
+
+    Attributes:
+        method: a catalogue name.
+        method_args: its coefficients, where they differ from the defaults.
+        task: the task's name.
+        answer_format: where the task looks for the answer; None chooses by the model.
+        model: ``"countdown-tiny"``, a path, or a hub id.
+        data: training problems, a file or a hub id; None generates them.
+        eval_data: problems for evaluation; None takes some away from ``data``, or generates them.
+        num_train: how many problems to generate, or to read at most from ``data``.
+        num_eval: problems in an evaluation.
+        eval_set: "test", or "validation" for choosing coefficients (other problems than the test's).
+        eval_samples: completions per problem before and after training.
+        eval_every: steps between the small evaluations during training; 0 is none.
+        eval_samples_during: completions per problem in those.
+        keep_samples: write the completions of the evaluations to ``samples/``.
+        seed: of the data order, the sampling and LoRA's initial weights.
+        lora: ``peft.LoraConfig`` fields; None trains all weights.
+        trl: fields of ``trl.GRPOConfig``.
+    """
+
+    method: str = "ds-grpo-robust"
+    method_args: Mapping[str, Any] = field(default_factory=dict)
+    task: str = "countdown"
+    answer_format: AnswerFormat | None = None
+    model: str = TINY_MODEL
+    data: str | None = None
+    eval_data: str | None = None
+    num_train: int | None = None
+    num_eval: int = 128
+    eval_set: str = "test"
+    eval_samples: int = 128
+    eval_every: int = 50
+    eval_samples_during: int = 64
+    keep_samples: bool = True
+    seed: int = 0
+    lora: Mapping[str, Any] | None = None
+    trl: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_eval", 1), ("eval_samples", 1), ("eval_samples_during", 1), ("eval_every", 0)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise InputError(f"{name} must be a whole number of at least {least}, found {getattr(self, name)!r}")
+        if self.num_train is not None and self.num_train < 1:
+            raise InputError(f"num_train must be at least 1, found {self.num_train}")
+        if self.task != "countdown":
+            raise InputError(f"task must be 'countdown', found {self.task!r}")
+        if self.answer_format not in (None, *get_args(AnswerFormat)):
+            raise InputError(f"answer_format must be one of {get_args(AnswerFormat)}, found {self.answer_format!r}")
+        if self.eval_set not in ("test", "validation"):
+            raise InputError(f"eval_set must be 'test' or 'validation', found {self.eval_set!r}")
+        self.resolve_method()
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether the run trains the shipped model."""
+        return self.model == TINY_MODEL
+
+    def resolve_method(self) -> Method:
+        """The method with its coefficients; raises on an unknown name or a bad coefficient."""
+        return get_method(self.method, **self.method_args)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; the method's coefficients are written out in full."""
+        return {**dataclasses.asdict(self), "method_args": dict(self.resolve_method().coefficients)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The configuration that ``values`` hold; an unknown key is an error that offers close names."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                close = difflib.get_close_matches(str(key), names, n=2)
+                raise InputError(
+                    f"a run has no setting {key!r}; it has {', '.join(names)}",
+                    hint=f"did you mean {' or '.join(close)}?" if close else None,
+                )
+        return cls(**values)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"can't read the configuration {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a mapping of settings, found {type(values).__name__}")
+    return values
+
+
+def parse_pairs(pairs: list[str] | None, *, option: str) -> dict[str, Any]:
+    """``["a=1", "b=x"]`` as ``{"a": 1, "b": "x"}``; values are read as JSON where they are JSON, else as text."""
+    values: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"{option} takes name=value, found {pair!r}")
+        values[key.strip()] = _parse_value(text.strip())
+    return values
+
+
+def _parse_value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)  # 3e-5, 1., .5: numbers that JSON has no word for
+    except ValueError:
+        return text
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each setting in which two runs differ."""
+    return [f"{key}: {old.get(key)!r} -> {value!r}" for key, value in new.items() if old.get(key) != value]

@@ -1,0 +1,83 @@
+"""Which problems a run trains on and which it is judged by; the two never overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from unsharpen.errors import DataError, InputError
+from unsharpen.tasks import CountDown, CountDownProblem
+from unsharpen.tasks.base import Prompt
+from unsharpen.tasks.countdown import require_disjoint, split_problems
+from unsharpen.training.config import RunConfig
+
+_EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 512
+
+
+@dataclass(frozen=True)
+class Problems:
+    """The task and its two disjoint lists of problems."""
+
+    task: CountDown
+    train: list[CountDownProblem]
+    evaluation: list[CountDownProblem]
+    chat: bool
+
+    def prompt(self, problem: CountDownProblem) -> Prompt:
+        """The prompt, as a conversation for a chat model."""
+        return self.task.prompt(problem, chat=self.chat)
+
+    def training_rows(self) -> list[dict[str, Any]]:
+        """Rows of the data set that the trainer reads."""
+        return [{"prompt": self.prompt(p), **self.task.to_row(p)} for p in self.train]
+
+
+def load_problems(config: RunConfig, *, chat: bool) -> Problems:
+    """Read or generate the problems of a run.
+
+    Raises:
+        DataError: a file lacks a column or has a bad row, or training and evaluation share a problem.
+        InputError: there are fewer problems than asked for.
+    """
+    answer_format = config.answer_format or ("bare" if config.is_tiny else "tags")
+    task = CountDown(answer_format=answer_format)
+    chat = chat and answer_format != "bare"
+    if config.eval_data is not None:
+        evaluation = task.load(config.eval_data, limit=config.num_eval)
+        if config.data is None:
+            train = _generated_train(task, config, {p.key for p in evaluation})
+        else:
+            train = task.load(config.data, limit=config.num_train)
+        require_disjoint(train, evaluation)
+    elif config.data is not None:
+        train, evaluation = _split(task.load(config.data, limit=config.num_train), config)
+    else:
+        train, evaluation = _generated_train(task, config, set()), _generated_eval(task, config)
+    return Problems(task, train, evaluation, chat)
+
+
+def _generated_train(task: CountDown, config: RunConfig, exclude: set[str]) -> list[CountDownProblem]:
+    num_train = config.num_train or 8192
+    return task.generate(num_train, seed=config.seed, split="train", exclude=exclude)
+
+
+def _generated_eval(task: CountDown, config: RunConfig) -> list[CountDownProblem]:
+    """The test problems are the same in every run; the validation problems are others."""
+    if config.num_eval > _EVAL_POOL:
+        raise InputError(f"num_eval must be at most {_EVAL_POOL} for generated problems, found {config.num_eval}")
+    test = task.generate(_EVAL_POOL, seed=_EVAL_SEED, split="eval")
+    if config.eval_set == "test":
+        return test[: config.num_eval]
+    taken = {p.key for p in test}
+    return task.generate(config.num_eval, seed=_VALIDATION_SEED, split="eval", exclude=taken)
+
+
+def _split(problems: list[CountDownProblem], config: RunConfig) -> tuple[list[CountDownProblem], list[CountDownProblem]]:
+    distinct = len({p.key for p in problems})
+    if distinct <= config.num_eval:
+        raise DataError(
+            f"{config.data} holds {distinct} distinct problems; {config.num_eval} are set apart for evaluation, "
+            "and some must remain for training",
+            hint="lower --num-eval, or give --eval-data",
+        )
+    return split_problems(problems, num_eval=config.num_eval, seed=0)

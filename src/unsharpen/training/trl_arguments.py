@@ -1,0 +1,84 @@
+"""From a run's configuration to a ``trl.GRPOConfig``: our defaults, then the user's ``--set``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from unsharpen.errors import InputError
+from unsharpen.training.config import RunConfig
+
+_OURS = {"output_dir": "--output", "seed": "--seed", "data_seed": "--seed"}
+
+_TINY = {
+    "learning_rate": 3e-5,
+    "lr_scheduler_type": "constant",
+    "max_steps": 300,
+    "per_device_train_batch_size": 128,
+    "gradient_accumulation_steps": 4,
+    "num_generations": 16,
+    "max_completion_length": 24,
+    "gradient_checkpointing": False,
+    "bf16": False,
+}
+"""For the shipped model: 32 prompts x 16 completions a step."""
+
+_ANY = {
+    "learning_rate": 1e-6,
+    "lr_scheduler_type": "constant",
+    "max_steps": 300,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 8,
+    "num_generations": 8,
+    "max_completion_length": 1024,
+}
+"""For any other model: group size and learning rate of the published runs."""
+
+
+def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
+    """The trainer's arguments.
+
+    Raises:
+        InputError: an unknown field (close names are offered), a field that has an option of its own, or values that
+            TRL refuses (group size 1, batch sizes that don't divide, ...).
+    """
+    fields = {f.name: f for f in dataclasses.fields(GRPOConfig) if f.init}
+    for key, value in config.trl.items():
+        if key in _OURS:
+            raise InputError(f"`{key}` is set by {_OURS[key]}, not by --set")
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=3)
+            raise InputError(
+                f"GRPOConfig has no field {key!r}", hint=f"did you mean {' or '.join(close)}?" if close else None
+            )
+        _check_type(key, value, fields[key].type)
+    values: dict[str, Any] = {
+        **(_TINY if config.is_tiny else _ANY),
+        "logging_steps": 1,
+        "save_steps": config.eval_every or 100,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **({} if torch.cuda.is_available() else {"bf16": False}),
+        **config.trl,
+        "output_dir": str(output),
+        "seed": config.seed,
+    }
+    try:
+        return GRPOConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"TRL refuses these settings: {error}") from error
+
+
+def _check_type(key: str, value: Any, annotation: Any) -> None:
+    """Refuse text where a number or a flag is needed; TRL would fail only in the middle of the run."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    if isinstance(value, str) and "str" not in str(annotation) and "Enum" not in type(annotation).__name__:
+        if any(word in str(annotation) for word in ("float", "int", "bool")):
+            raise InputError(f"--set {key} needs {text}, found {value!r}")
