@@ -63,7 +63,7 @@ def rate(task: CountDown, items: list[tuple[CountDownProblem, str]]) -> float:
 
 
 def slowest() -> list[tuple[float, str]]:
-    """Best of some repeats in milliseconds for each hostile text, in all three answer formats, slowest first."""
+    """Milliseconds, best of some repeats, for each hostile text in each answer format, slowest first."""
     times = []
     for answer_format in ("tags", "boxed", "bare"):
         task = CountDown(answer_format=answer_format)  # type: ignore[arg-type]

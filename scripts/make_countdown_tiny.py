@@ -27,7 +27,8 @@ from unsharpen.tasks.countdown.solver import reachable
 from unsharpen.tasks.countdown.task import CountDownProblem
 
 OUTPUT = Path(__file__).parents[1] / "src" / "unsharpen" / "assets" / "countdown-tiny"
-NUMBERS, TARGETS, LARGEST = (1, 20), (1, 60), 100
+NUMBERS, TARGETS, LARGEST = (1, 10), (1, 60), 100
+SHARE_OF_3 = 0.2
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -70,18 +71,17 @@ def make_model(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> L
     return model
 
 
-def training_problems(size: int, num_sets: int | None, rng: random.Random) -> list[tuple[CountDownProblem, tuple[str, ...]]]:
-    """Every trainable problem of ``size`` numbers, over all number sets or a random choice of them."""
-    sets = list(combinations_with_replacement(range(NUMBERS[0], NUMBERS[1] + 1), size))
-    if num_sets is not None:
-        sets = rng.sample(sets, num_sets)
-    problems = []
-    for nums in sets:
-        for target, forms in reachable(nums).items():
-            problem = CountDownProblem(nums, int(target)) if TARGETS[0] <= target <= TARGETS[1] else None
-            if problem is not None and not held_out(problem.key):
-                problems.append((problem, forms))
-    return problems
+def training_pairs(size: int) -> list[tuple[CountDownProblem, str]]:
+    """Every (problem, distinct solution) of ``size`` numbers, without the held-out problems."""
+    return [
+        (problem, form)
+        for nums in combinations_with_replacement(range(NUMBERS[0], NUMBERS[1] + 1), size)
+        for target, forms in reachable(nums).items()
+        if TARGETS[0] <= target <= TARGETS[1]
+        for problem in [CountDownProblem(nums, target)]
+        if not held_out(problem.key)
+        for form in forms
+    ]
 
 
 def batches(pool: dict[int, list], tokenizer: PreTrainedTokenizerFast, rng: random.Random, batch_size: int):
@@ -89,13 +89,13 @@ def batches(pool: dict[int, list], tokenizer: PreTrainedTokenizerFast, rng: rand
     vocab = tokenizer.get_vocab()
     pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
     while True:
-        size = 4 if rng.random() < 0.25 else 3
+        size = 3 if rng.random() < SHARE_OF_3 else 4
         rows = []
-        for problem, forms in rng.choices(pool[size], k=batch_size):
+        for problem, form in rng.choices(pool[size], k=batch_size):
             nums = list(problem.nums)
             rng.shuffle(nums)
             prompt = [vocab[w] for w in f"{' '.join(map(str, nums))} = {problem.target} :".split()]
-            answer = [vocab[w] for w in render(rng.choice(forms), rng).split()] + [eos]
+            answer = [vocab[w] for w in render(form, rng).split()] + [eos]
             rows.append((prompt, answer))
         width = max(len(p) + len(a) for p, a in rows)
         ids = torch.tensor([p + a + [pad] * (width - len(p) - len(a)) for p, a in rows])
@@ -124,20 +124,19 @@ def train(model: LlamaForCausalLM, stream, *, steps: int, learning_rate: float) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch-size", type=int, default=384)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--sets-of-4", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     start = time.perf_counter()
-    pool = {3: training_problems(3, None, rng), 4: training_problems(4, args.sets_of_4, rng)}
-    print({size: len(problems) for size, problems in pool.items()}, f"{time.perf_counter() - start:.0f} s", flush=True)
+    pool = {size: training_pairs(size) for size in (3, 4)}
+    print({size: len(pairs) for size, pairs in pool.items()}, f"{time.perf_counter() - start:.0f} s", flush=True)
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, args.width, args.layers)
     print(f"{model.num_parameters():,} parameters", flush=True)
@@ -149,7 +148,7 @@ def main() -> None:
     record = {
         **{k: v for k, v in vars(args).items() if k != "output"},
         "parameters": model.num_parameters(),
-        "problems": {size: len(problems) for size, problems in pool.items()},
+        "pairs": {size: len(pairs) for size, pairs in pool.items()},
         "final_loss": round(loss, 4),
         "seconds": round(time.perf_counter() - start),
     }

@@ -38,6 +38,8 @@ LAYERS: dict[str, set[str]] = {
     "theory": {"errors", "batch", "advantages", "methods"},
     # reads result files only
     "reports": {"errors", "metrics"},
+    # runs: configuration, folder, and the work in between
+    "training": {"errors", "methods", "tasks", "evaluation", "engines", "reports"},
     # on top
     "cli": ANY,
     "__main__": {"cli"},

@@ -70,7 +70,16 @@ class GroupBatch:
         given = {f.name: _as_array(f.name, v) for f in fields(self) if (v := getattr(self, f.name)) is not None}
         if "rewards" not in given or "correct" not in given:
             raise InputError("GroupBatch needs `rewards` and `correct`, each of shape [P, G]")
-        xp = array_namespace(*given.values())
+        try:
+            xp = array_namespace(*given.values())
+        except TypeError as error:
+            raise InputError(
+                "all fields must come from one array library; found "
+                + ", ".join(
+                    f"`{name}` {type(array).__module__}.{type(array).__name__}" for name, array in given.items()
+                ),
+                hint="lists become NumPy arrays: convert them to the library of the others",
+            ) from error
         rewards = given["rewards"]
         _check_shapes(given)
         for name in ("correct", "mask"):
@@ -191,5 +200,5 @@ def _first_row(xp: Any, bad_P: Array) -> int:
 
 
 def _first_entry(xp: Any, bad_PG: Array) -> tuple[int, int]:
-    flat = _first_row(xp, xp.reshape(bad_PG, (-1,)))
-    return divmod(flat, bad_PG.shape[1])
+    row, column = divmod(_first_row(xp, xp.reshape(bad_PG, (-1,))), int(bad_PG.shape[1]))
+    return row, column

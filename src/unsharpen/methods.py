@@ -106,9 +106,7 @@ def get_method(name: str, **coefficients: Any) -> Method:
         InputError: unknown coefficient, or a value of the wrong type or range.
 
     Example:
-        >>> batch = GroupBatch(
-        ...     rewards=[[1.0, 0.0]], correct=[[True, False]], logprobs=[[-4.0, -2.0]], lengths=[[4, 2]]
-        ... )
+        >>> batch = GroupBatch(rewards=[[1.0, 0.0]], correct=[[True, False]], logprobs=[[-4.0, -2.0]], lengths=[[4, 2]])
         >>> get_method("ds-grpo", gamma_p=0.5, gamma_n=0.0, eps=0.0, ddof=0).advantages(batch).tolist()
         [[1.5, -1.0]]
     """
@@ -188,10 +186,14 @@ def _maxrl(*, eps: float = 1e-6) -> Recipe:
 
 
 def _grpo_low_lr(*, learning_rate_scale: float = 0.3, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+    if learning_rate_scale <= 0:
+        raise InputError(f"learning_rate_scale must be above 0, found {learning_rate_scale}")
     return Recipe(_standardised(ddof, eps), settings={"learning_rate_scale": learning_rate_scale})
 
 
 def _grpo_kl(*, kl_coef: float = 1e-3, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+    if kl_coef < 0:
+        raise InputError(f"kl_coef must be at least 0, found {kl_coef}")
     return Recipe(_standardised(ddof, eps), settings={"kl_coef": kl_coef})
 
 
@@ -219,9 +221,7 @@ def _ds_grpo_sum(
     return Recipe(chain(_standardised(ddof, eps), smooth))
 
 
-def _ds_grpo_token(
-    *, gamma_p: float = 0.01, gamma_n: float = 0.01, ddof: int = 1, eps: float = 1e-4
-) -> Recipe:
+def _ds_grpo_token(*, gamma_p: float = 0.01, gamma_n: float = 0.01, ddof: int = 1, eps: float = 1e-4) -> Recipe:
     mean_form = _ds_grpo(gamma_p=gamma_p, gamma_n=gamma_n, ddof=ddof, eps=eps)
     return Recipe(mean_form.transform, spread_smoothing_over_tokens(gamma_p=gamma_p, gamma_n=gamma_n))
 
@@ -253,15 +253,11 @@ def _ds_grpo_robust(
     return Recipe(chain(smooth, subtract_group_mean(), _binary_std(), skip_uniform_groups()))
 
 
-def _entropy_bonus_seq(
-    *, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4
-) -> Recipe:
+def _entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
     return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=gamma, length=length)))
 
 
-def _entropy_penalty_seq(
-    *, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4
-) -> Recipe:
+def _entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
     return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=-gamma, length=length)))
 
 

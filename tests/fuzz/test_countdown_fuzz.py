@@ -50,9 +50,9 @@ PIECES += [
     "x",
 ]
 soups = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
-arithmetic = st.lists(
-    st.sampled_from(["3", "5", "24", "0", "(", ")", "+", "-", "*", "/", " "]), max_size=25
-).map("".join)
+arithmetic = st.lists(st.sampled_from(["3", "5", "24", "0", "(", ")", "+", "-", "*", "/", " "]), max_size=25).map(
+    "".join
+)
 
 
 def check(text: str) -> list[Verdict]:
@@ -131,8 +131,6 @@ def test_hostile(text: str) -> None:
         assert not any(verdict.correct for verdict in check(wrapped))
 
 
-@pytest.mark.parametrize(
-    "text", ["(٣+٥)*٣", "(3+5)*3²", "(３+５)*３", "3\x00+5", "3.4", "9**9", "7//2", "12 34"]
-)
+@pytest.mark.parametrize("text", ["(٣+٥)*٣", "(3+5)*3²", "(３+５)*３", "3\x00+5", "3.4", "9**9", "7//2", "12 34"])
 def test_what_int_and_eval_would_read_is_malformed(text: str) -> None:
     assert TASKS[2].verify(PROBLEM, text).reason == "malformed"

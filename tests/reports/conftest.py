@@ -40,7 +40,7 @@ def records(method: str, problems: int, n: int, every: int) -> list[dict[str, An
     rows = []
     for step in range(0, STEPS + 1, every):
         done = 1 - np.exp(-step / 150)
-        shape = tuple(np.exp((1 - done) * np.log(BASE) + done * np.log(AFTER[method])))
+        shape = tuple(np.exp((1 - done) * np.log(BASE) + done * np.log(AFTER.get(method, AFTER["grpo"]))))
         last = step in (0, STEPS)
         rows.append(evaluation(shape, step, n if last else n // 2, problems))
     return rows

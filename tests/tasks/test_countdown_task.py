@@ -148,6 +148,8 @@ def test_prompts() -> None:
 @pytest.mark.parametrize(
     ("nums", "target"),
     [
+        (None, 3),
+        ("35", 8),
         ([], 3),
         ([1] * 7, 7),
         ([0, 3], 3),

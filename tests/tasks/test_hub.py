@@ -84,9 +84,7 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> N
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "source", ["missing.jsonl", "data/missing.csv", "word", "a/b/c", "", "../x/y", "C:\\x"]
-)
+@pytest.mark.parametrize("source", ["missing.jsonl", "data/missing.csv", "word", "a/b/c", "", "../x/y", "C:\\x"])
 def test_what_is_neither_file_nor_hub_id(source: str) -> None:
     with pytest.raises(DataError, match="neither a file nor of that form"):
         read_rows(source, columns=())
@@ -106,9 +104,7 @@ def test_limit_is_checked_at_once() -> None:
         ("owner/name:train[:10]", {}, None),
     ],
 )
-def test_hub(
-    monkeypatch: pytest.MonkeyPatch, source: str, options: dict[str, str], split: str | None
-) -> None:
+def test_hub(monkeypatch: pytest.MonkeyPatch, source: str, options: dict[str, str], split: str | None) -> None:
     import datasets
 
     calls = []
@@ -120,9 +116,7 @@ def test_hub(
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert read(source, **options) == ROWS
     assert calls == [(source.split(":")[0], split or "train[:10]")]
-    with pytest.raises(
-        DataError, match="row 1: needs the columns question; lacks question; found problem, answer"
-    ):
+    with pytest.raises(DataError, match="row 1: needs the columns question; lacks question; found problem, answer"):
         read(source, ("question",))
 
 

@@ -24,7 +24,7 @@ __all__ = [
     "divide_by_group_std",
     "entropy_smoothing",
     "skip_uniform_groups",
+    "spread_smoothing_over_tokens",
     "subtract_group_mean",
     "subtract_leave_one_out_mean",
-    "spread_smoothing_over_tokens",
 ]

@@ -115,9 +115,7 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
 
     Example:
         >>> from unsharpen import GroupBatch
-        >>> batch = GroupBatch(
-        ...     rewards=[[1.0, 1.0, 0.0]], correct=[[True, True, False]], logprobs=[[-1.0, -3.0, -9.0]]
-        ... )
+        >>> batch = GroupBatch(rewards=[[1.0, 1.0, 0.0]], correct=[[True, True, False]], logprobs=[[-1.0, -3.0, -9.0]])
         >>> centered_smoothing(kappa=0.5)(batch.rewards, batch).tolist()  # u = +1, -1; s = 1
         [[0.5, 1.5, 0.0]]
     """
@@ -128,8 +126,12 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp, count = batch.xp, batch.num_correct
         zero = xp.zeros_like(batch.logprobs)
-        total = xp.sum(xp.where(batch.correct, batch.logprobs, zero), axis=1, keepdims=True)
-        u_PG = xp.where(batch.correct, batch.logprobs - total / xp.clip(count, 1, None), zero)
+        # Measured from the likeliest of the class, so that equal log-probs give exactly 0 and the scale no noise.
+        lowest = xp.min(batch.logprobs, axis=1, keepdims=True)
+        top = xp.max(xp.where(batch.correct, batch.logprobs, lowest), axis=1, keepdims=True)
+        below_PG = xp.where(batch.correct, batch.logprobs - top, zero)
+        u_PG = below_PG - xp.sum(below_PG, axis=1, keepdims=True) / xp.clip(count, 1, None)
+        u_PG = xp.where(batch.correct, u_PG, zero)
         in_class = xp.where(count >= 2, count, xp.zeros_like(count))  # a lone correct completion has u = 0
         scale = xp.sqrt(xp.sum(u_PG * u_PG) / xp.clip(xp.sum(in_class), 1, None))
         z_PG = xp.clip(u_PG / xp.where(scale > 0, scale, xp.ones_like(scale)), -clip, clip)

@@ -22,7 +22,8 @@ class TokenBatch:
         correct: [N] bool, of the whole completion.
 
     Raises:
-        InputError: shapes that don't agree, or a log-probability that is not finite where unmasked.
+        InputError: shapes that don't agree, flags that are not bool, or a log-probability that is not finite where
+            unmasked.
     """
 
     logprobs: Array
@@ -36,7 +37,10 @@ class TokenBatch:
                 "TokenBatch needs logprobs [N, T], mask [N, T] and correct [N]; found "
                 f"{shape}, {tuple(self.mask.shape)} and {tuple(self.correct.shape)}"
             )
-        xp = array_namespace(self.logprobs)
+        xp = array_namespace(self.logprobs, self.mask, self.correct)
+        for name, flags in (("mask", self.mask), ("correct", self.correct)):
+            if not xp.isdtype(flags.dtype, "bool"):
+                raise InputError(f"`{name}` must be boolean, found {flags.dtype}")
         if bool(xp.any(self.mask & ~xp.isfinite(self.logprobs))):
             raise InputError("token log-probabilities must be finite where the mask is True")
 
@@ -59,10 +63,10 @@ def spread_smoothing_over_tokens(*, gamma_p: float, gamma_n: float) -> TokenTran
     def apply(advantages_NT: Array, batch: TokenBatch) -> Array:
         xp = array_namespace(advantages_NT, batch.logprobs)
         mask = xp.astype(batch.mask, advantages_NT.dtype)
-        logprobs = xp.where(batch.mask, batch.logprobs, xp.zeros_like(batch.logprobs))
+        logprobs = xp.astype(xp.where(batch.mask, batch.logprobs, xp.zeros_like(batch.logprobs)), mask.dtype)
         length = xp.clip(xp.sum(mask, axis=1, keepdims=True), 1, None)
         surprise = logprobs - xp.sum(logprobs, axis=1, keepdims=True) / length
         term = xp.where(batch.correct[:, None], -gamma_p * surprise, gamma_n * surprise)
-        return (advantages_NT + term) * mask
+        return xp.where(batch.mask, advantages_NT + term, xp.zeros_like(advantages_NT))
 
     return apply

@@ -16,6 +16,7 @@ def run_config(
     method_arg: list[str] | None = None,
     set_: list[str] | None = None,
     lora: list[str] | None = None,
+    problems: list[str] | None = None,
     steps: int | None = None,
 ) -> RunConfig:
     """Defaults, then the YAML file, then the options that were given (None means not given)."""
@@ -29,6 +30,8 @@ def run_config(
     method_args = parse_pairs(method_arg, option="--method-arg")
     values["trl"] = trl
     values["method_args"] = {**(values.get("method_args") or {}), **method_args}
+    if problems:
+        values["problems"] = {**(values.get("problems") or {}), **parse_pairs(problems, option="--problems")}
     if lora:
         values["lora"] = {**(values.get("lora") or {}), **parse_pairs(lora, option="--lora")}
     return RunConfig.from_dict(values)
@@ -49,7 +52,9 @@ def quiet_libraries() -> None:
     except ModuleNotFoundError as error:
         from unsharpen.errors import MissingExtraError
 
-        raise MissingExtraError(f"training needs the package {error.name}", hint="pip install 'unsharpen[train]'") from error
+        raise MissingExtraError(
+            f"training needs the package {error.name}", hint="pip install 'unsharpen[train]'"
+        ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

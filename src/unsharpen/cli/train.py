@@ -12,28 +12,42 @@ from unsharpen.cli.options import quiet_libraries, run_config
 
 
 def train(
-    method: Annotated[str | None, typer.Option(help="A name from `unsharpen methods`. [default: ds-grpo-robust]")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A name from `unsharpen methods`. [default: ds-grpo-robust]")
+    ] = None,
     method_arg: Annotated[list[str] | None, typer.Option(help="A coefficient, e.g. gamma_p=0.1; repeatable.")] = None,
     task: Annotated[str | None, typer.Option(help="The task. [default: countdown]")] = None,
     data: Annotated[
         str | None, typer.Option(help="Training problems: JSONL, Parquet, CSV or a hub id. [default: generated]")
     ] = None,
-    eval_data: Annotated[str | None, typer.Option(help="Problems for evaluation. [default: set apart from --data]")] = None,
+    eval_data: Annotated[
+        str | None, typer.Option(help="Problems for evaluation. [default: set apart from --data]")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Path or hub id. [default: the shipped countdown-tiny]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings in YAML; options override them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Data order and sampling. [default: 0]")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps; the same as --set max_steps=N. [default: 300]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps; the same as --set max_steps=N. [default: 300]")
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Any field of trl.GRPOConfig, e.g. learning_rate=3e-5; repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="Any field of trl.GRPOConfig, e.g. learning_rate=3e-5; repeatable."),
     ] = None,
     lora: Annotated[list[str] | None, typer.Option(help="Train LoRA adapters, e.g. r=16; repeatable.")] = None,
     answer_format: Annotated[str | None, typer.Option(help="tags, boxed or bare. [default: by the model]")] = None,
+    problems: Annotated[
+        list[str] | None, typer.Option(help="How generated problems look, e.g. sizes=[3,4] or multiplicity=[1,3].")
+    ] = None,
     num_train: Annotated[int | None, typer.Option(help="Training problems to generate or read.")] = None,
     num_eval: Annotated[int | None, typer.Option(help="Problems in an evaluation. [default: 128]")] = None,
-    eval_samples: Annotated[int | None, typer.Option(help="Completions per problem before and after. [default: 128]")] = None,
-    eval_every: Annotated[int | None, typer.Option(help="Steps between small evaluations; 0: none. [default: 50]")] = None,
+    eval_samples: Annotated[
+        int | None, typer.Option(help="Completions per problem before and after. [default: 128]")
+    ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between small evaluations; 0: none. [default: 50]")
+    ] = None,
     eval_set: Annotated[str | None, typer.Option(help="test or validation. [default: test]")] = None,
 ) -> None:
     """Train a causal language model with any method, and see what becomes of its Pass@k.
@@ -54,7 +68,7 @@ def train(
         "eval_every": eval_every,
         "eval_set": eval_set,
     }
-    settings = run_config(config, given, method_arg=method_arg, set_=set_, lora=lora, steps=steps)
+    settings = run_config(config, given, method_arg=method_arg, set_=set_, lora=lora, problems=problems, steps=steps)
     quiet_libraries()
     from accelerate import PartialState
 

@@ -52,7 +52,9 @@ def _by_callable(
     columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
     verdicts = judge(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
     if len(verdicts) != len(prompts):
-        raise InputError(f"`correctness` must return {len(prompts)} verdicts, one per completion; found {len(verdicts)}")
+        raise InputError(
+            f"`correctness` must return {len(prompts)} verdicts, one per completion; found {len(verdicts)}"
+        )
     local = torch.tensor([float(v) for v in verdicts], device=table.device) >= threshold
     gathered: torch.Tensor = gather(local)
     return gathered

@@ -9,7 +9,7 @@ import torch
 from trl.trainer.utils import RepeatSampler
 
 
-class ReplayingRepeatSampler(RepeatSampler):  # type: ignore[misc]
+class ReplayingRepeatSampler(RepeatSampler):
     """TRL's RepeatSampler, except that a run resumed in epoch e shuffles as the first run did in epoch e.
 
     TRL draws one permutation per epoch from a generator that a resumed run starts afresh, so its second epoch would

@@ -13,7 +13,7 @@ from transformers import LogitsProcessor
 from unsharpen.errors import EngineError
 
 
-class SamplingLogprobs(LogitsProcessor):  # type: ignore[misc]
+class SamplingLogprobs(LogitsProcessor):
     """Watches the raw logits of each step and keeps the log-probability of the token that was drawn from them.
 
     ``log pi(token) = logits[token] / temperature - logsumexp(logits / temperature)``, before top-k and top-p, as TRL

@@ -30,7 +30,7 @@ from unsharpen.methods import Method, get_method
 _SUPPLIED = frozenset({"logprobs", "lengths", "reference_logprobs"})
 
 
-class DiverseGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class DiverseGRPOTrainer(GRPOTrainer):
     """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
 
     Args:
@@ -68,7 +68,7 @@ class DiverseGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._correctness: Correctness = resolve_correctness(
             correctness, self.reward_func_names, threshold=correct_threshold
         )
-        self.reward_funcs = [reject_nan(f) for f in self.reward_funcs]
+        self.reward_funcs: list[Any] = [reject_nan(f) for f in self.reward_funcs]
         self._check_configuration()
 
     def _check_configuration(self) -> None:
@@ -181,7 +181,9 @@ class DiverseGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return ReplayingRepeatSampler.wrap(super()._get_train_sampler(dataset))
 
 
-def _with_config(args: tuple[Any, ...], kwargs: dict[str, Any], method: Method) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _with_config(
+    args: tuple[Any, ...], kwargs: dict[str, Any], method: Method
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The trainer's arguments with the method's engine settings written into a copy of the GRPOConfig."""
     settings = method.recipe.settings
     if not settings:

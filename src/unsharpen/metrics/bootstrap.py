@@ -183,9 +183,7 @@ def bootstrap_over_seeds(
     for columns in resample_counts(num_problems, num_resamples, seed):
         weights = rows[done : done + len(columns)]
         done += len(columns)
-        total, cells = (
-            ((weights @ table) * columns).sum(axis=1) for table in (filled, defined.astype(float))
-        )
+        total, cells = (((weights @ table) * columns).sum(axis=1) for table in (filled, defined.astype(float)))
         means.append(total[cells > 0] / cells[cells > 0])
     value = float(array[defined].mean()) if defined.any() else np.nan
     return _percentile_interval(value, means, level, int((~defined).sum()))

@@ -34,9 +34,7 @@ GLOSSARY = {
 }
 
 
-def write_report(
-    runs: Sequence[Run], path: str | Path, *, title: str = "What training did to Pass@k"
-) -> Path:
+def write_report(runs: Sequence[Run], path: str | Path, *, title: str = "What training did to Pass@k") -> Path:
     """Write the report of one run, or of several beside each other, as one HTML file.
 
     The page loads nothing from anywhere: style and figures are inline. It follows the reader's light or dark
@@ -190,10 +188,10 @@ def command(run: Run) -> str:
     words = ["unsharpen", "train"]
     for key in ("method", "task", "model", "data", "seed"):
         words += [f"--{key}", str(config[key])] if config.get(key) is not None else []
-    for option, key in (("--method-arg", "coefficients"), ("--set", "settings")):
-        pairs = config.get(key)
-        for name, value in pairs.items() if isinstance(pairs, dict) else ():
-            words += [option, f"{name}={value}"]
+    coefficients, settings = ("method_args", "coefficients"), ("trl", "settings")
+    for option, keys in (("--method-arg", coefficients), ("--set", settings)):
+        pairs: dict[str, Any] = next((config[key] for key in keys if isinstance(config.get(key), dict)), {})
+        words += [word for name, value in pairs.items() for word in (option, f"{name}={value}")]
     return shlex.join(words)
 
 

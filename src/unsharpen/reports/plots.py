@@ -53,9 +53,7 @@ def colours(runs: Sequence[Run]) -> list[str]:
     return out
 
 
-def pass_at_k_figure(
-    runs: Sequence[Run], base: Evaluation | None = None, *, size: tuple[float, float] = (8, 5)
-) -> Any:
+def pass_at_k_figure(runs: Sequence[Run], base: Evaluation | None = None, *, size: tuple[float, float] = (8, 5)) -> Any:
     """Pass@k over k on a log2 axis, base model and every run, with 95 % bands over problems.
 
     Args:
@@ -81,7 +79,7 @@ def pass_at_k_figure(
         for label, evaluation, colour, line, marker in curves:
             ks = default_ks(evaluation.num_samples)
             intervals = [bootstrap_mean(evaluation.pass_at(int(k))) for k in ks]
-            _draw(axes, ks, intervals, colour, line, marker)
+            _draw(axes, ks, intervals, colour, line, marker, _band_alpha(runs))
             ends.append((intervals[-1].value, f"{label}  {format_number(intervals[-1].value, 2)}", colour))
             lowest = min(lowest, *(x.low for x in intervals))
         largest = max(evaluation.num_samples for _, evaluation, *_ in curves)
@@ -123,7 +121,7 @@ def dynamics_figure(runs: Sequence[Run], *, size: tuple[float, float] = (8, 3.6)
                 columns = [(e.pass_at(1), e.pass_at(k), e.effective_solutions)[panel] for e in series[i]]
                 means = [bootstrap_mean(column, nan="omit", num_resamples=500) for column in columns]
                 steps = np.asarray([e.step for e in series[i]])
-                _draw(axes, steps, means, colour, "-", MARKERS[i % len(MARKERS)], label=name)
+                _draw(axes, steps, means, colour, "-", MARKERS[i % len(MARKERS)], _band_alpha(runs), name)
                 axes.axhline(means[0].value, color=BASE_COLOUR, ls="--", lw=1.2, zorder=1)
             axes.set_title(title, loc="left", fontsize=10, color=INK)
             axes.set_xlabel("optimiser step")
@@ -163,6 +161,11 @@ def _need(runs: Sequence[Run]) -> None:
         raise InputError("a figure needs at least one run; found none")
 
 
+def _band_alpha(runs: Sequence[Run]) -> float:
+    """Fainter bands the more of them lie on each other."""
+    return min(0.13, 0.35 / len(runs))
+
+
 def _figure(size: tuple[float, float]) -> Any:
     figure = require("matplotlib.figure").Figure(figsize=size, layout="constrained", facecolor="white")
     require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
@@ -170,10 +173,17 @@ def _figure(size: tuple[float, float]) -> Any:
 
 
 def _draw(
-    axes: Any, x: Any, intervals: Sequence[Interval], colour: str, line: str, marker: str, label: str = ""
+    axes: Any,
+    x: Any,
+    intervals: Sequence[Interval],
+    colour: str,
+    line: str,
+    marker: str,
+    alpha: float,
+    label: str = "",
 ) -> None:
     low, mid, high = (np.asarray([getattr(i, end) for i in intervals]) for end in ("low", "value", "high"))
-    axes.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
+    axes.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
     axes.plot(x, mid, line, color=colour, marker=marker, ms=4.5, mec="white", mew=0.7, lw=2, label=label)
 
 

@@ -86,10 +86,10 @@ def load_run(path: str | Path) -> Run:
     """Read a run folder.
 
     A torn last line of a .jsonl file, as an interrupted run leaves it, is dropped and noted in `Run.notes`.
-    Of several records for one step (a resumed run) the last counts.
+    Of several records for one step (a resumed run) the last counts; its metrics are merged.
 
     Args:
-        path: folder with config.json, metrics.jsonl and evaluation.jsonl.
+        path: folder with config.json, evaluation.jsonl and, once a step was made, metrics.jsonl.
 
     Returns:
         Run, evaluations sorted by step, then by number of samples.
@@ -98,11 +98,10 @@ def load_run(path: str | Path) -> Run:
         DataError: a missing or malformed file, a malformed record (with its line), no evaluation at step 0.
     """
     folder = Path(path)
-    missing = [n for n in ("config.json", "metrics.jsonl", "evaluation.jsonl") if not (folder / n).is_file()]
+    missing = [name for name in ("config.json", "evaluation.jsonl") if not (folder / name).is_file()]
     if missing:
         raise DataError(
-            f"a run folder holds config.json, metrics.jsonl and evaluation.jsonl; {folder} lacks "
-            + ", ".join(missing),
+            f"a run folder holds config.json and evaluation.jsonl; {folder} lacks {' and '.join(missing)}",
             hint="pass the --output folder of `unsharpen train`",
         )
     config = _parse(_read(folder / "config.json"), f"{folder / 'config.json'}")
@@ -117,7 +116,10 @@ def load_run(path: str | Path) -> Run:
             f"{folder / 'evaluation.jsonl'} must hold an evaluation of the base model (step 0); "
             f"found {len(evaluations)} evaluations, none at step 0"
         )
-    steps = {record.get("step"): record for _, record in _read_lines(folder / "metrics.jsonl", notes)}
+    steps: dict[Any, dict[str, Any]] = {}
+    if (folder / "metrics.jsonl").is_file():  # a run that stopped before its first step has none
+        for _, record in _read_lines(folder / "metrics.jsonl", notes):
+            steps.setdefault(record.get("step"), {}).update(record)
     ordered = sorted(evaluations.values(), key=lambda e: (e.step, e.num_samples))
     return Run(folder, config, tuple(steps.values()), tuple(ordered), tuple(notes))
 
@@ -128,8 +130,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
     for detail in (lambda r: f"seed {r.config.get('seed')}", lambda r: r.path.name, lambda r: str(r.path)):
         many = Counter(names)
         extended = [
-            f"{run.label} ({detail(run)})" if many[name] > 1 else name
-            for run, name in zip(runs, names, strict=True)
+            f"{run.label} ({detail(run)})" if many[name] > 1 else name for run, name in zip(runs, names, strict=True)
         ]
         names = extended if len(set(extended)) > len(set(names)) else names
     return names
@@ -149,9 +150,7 @@ def _evaluation(record: Mapping[str, Any], where: str) -> Evaluation:
         raise DataError(f"an evaluation needs step, num_samples and num_correct; {where} lacks {lacking}")
     try:
         columns = {
-            key: np.asarray(record[key], dtype=np.float64)
-            for key in _PER_PROBLEM
-            if record.get(key) is not None
+            key: np.asarray(record[key], dtype=np.float64) for key in _PER_PROBLEM if record.get(key) is not None
         }
         shape = (int(record.get("num_problems", len(record["num_correct"]))),)
         for key, column in columns.items():

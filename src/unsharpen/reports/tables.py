@@ -86,7 +86,7 @@ def band_rows(runs: Sequence[Run], k: int = 64) -> list[Row]:
         for label, evaluation, multiplicity in known:
             inside = np.flatnonzero(np.searchsorted(cuts, multiplicity) == band)
             if inside.size:
-                low, high = multiplicity[inside].min(), multiplicity[inside].max()
+                low, high = int(multiplicity[inside].min()), int(multiplicity[inside].max())
                 span = str(low) if low == high else f"{low}–{high}"
                 group = f"{name}: {span} solution{'s' * (high > 1)}"
                 rows.append(_row(label, _subset(evaluation, inside), sorted({1, k}), group))
@@ -148,9 +148,7 @@ def cell(value: Value) -> str:
 
 def _row(label: str, evaluation: Evaluation, ks: Sequence[int], group: str = "") -> Row:
     n = evaluation.num_samples
-    values: dict[str, Value] = {
-        f"Pass@{k}": bootstrap_mean(evaluation.pass_at(k)) if k <= n else None for k in ks
-    }
+    values: dict[str, Value] = {f"Pass@{k}": bootstrap_mean(evaluation.pass_at(k)) if k <= n else None for k in ks}
     diversity = {DISTINCT: evaluation.distinct_correct, EFFECTIVE: evaluation.effective_solutions}
     for name, column in diversity.items():
         values[name] = None if np.isnan(column).all() else bootstrap_mean(column, nan="omit")

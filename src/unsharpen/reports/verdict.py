@@ -53,8 +53,8 @@ def _comparison(name: str, ours: Evaluation, other: str, theirs: Evaluation, k: 
     many, first = _difference(ours, theirs, k), _difference(ours, theirs, 1)
     text = (
         f"{name} against {other}: it solves {_more(many, 'more', 'about as many', 'fewer')} problems "
-        f"in {k} tries ({_signed(many)}), and is right {_more(first, 'more', 'about as', 'less')} often at the first try "
-        f"({_signed(first)})."
+        f"in {k} tries ({_signed(many)}), and is right {_more(first, 'more', 'about as', 'less')} often "
+        f"at the first try ({_signed(first)})."
     )
     solutions = [bootstrap_mean(e.effective_solutions, nan="omit").value for e in (ours, theirs)]
     if not np.isnan(solutions).any():
@@ -124,7 +124,6 @@ def _mean(evaluation: Evaluation, k: int) -> str:
 
 def _signed(change: Interval) -> str:
     value, low, high = (
-        ("+" if x > 0 else "") + format_number(x, 2).replace("-", "−")
-        for x in (change.value, change.low, change.high)
+        ("+" if x > 0 else "") + format_number(x, 2).replace("-", "−") for x in (change.value, change.low, change.high)
     )
     return f"{value} [{low}, {high}]"

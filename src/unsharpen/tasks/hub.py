@@ -60,15 +60,11 @@ def read_rows(
     return _checked(str(source), _read_hub(hub_id[1], hub_id[2] or split), columns, limit)
 
 
-def _checked(
-    source: str, rows: Iterable[Any], columns: Sequence[str], limit: int | None
-) -> Iterator[tuple[int, Row]]:
+def _checked(source: str, rows: Iterable[Any], columns: Sequence[str], limit: int | None) -> Iterator[tuple[int, Row]]:
     number = 0
     for number, row in enumerate(islice(rows, limit), 1):
         if not isinstance(row, dict):
-            raise DataError(
-                f"{source}, row {number}: expected an object with columns; found {type(row).__name__}"
-            )
+            raise DataError(f"{source}, row {number}: expected an object with columns; found {type(row).__name__}")
         missing = [column for column in columns if column not in row]
         if missing:
             raise DataError(
@@ -107,9 +103,7 @@ def _read_csv(path: Path) -> Iterator[Any]:
         try:
             for number, row in enumerate(rows, 1):
                 if None in row or None in row.values():
-                    raise DataError(
-                        f"{path}, row {number}: expected {len(rows.fieldnames or ())} fields; found others"
-                    )
+                    raise DataError(f"{path}, row {number}: expected {len(rows.fieldnames or ())} fields; found others")
                 yield row
         except csv.Error as error:
             raise DataError(f"{path}, line {rows.line_num}: expected CSV; {error}") from error

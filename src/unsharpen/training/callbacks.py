@@ -19,7 +19,7 @@ Report = Callable[[int, int, dict[str, float]], None]
 """(step, last step, metrics): shows how far the run is."""
 
 
-class MetricsWriter(TrainerCallback):  # type: ignore[misc]
+class MetricsWriter(TrainerCallback):
     """Writes every log of the trainer as a line of ``metrics.jsonl`` and shows it."""
 
     def __init__(self, folder: RunFolder, report: Report) -> None:
@@ -36,7 +36,7 @@ class MetricsWriter(TrainerCallback):  # type: ignore[misc]
         self.report(state.global_step, state.max_steps, row)
 
 
-class Evaluator(TrainerCallback):  # type: ignore[misc]
+class Evaluator(TrainerCallback):
     """Evaluates before the first step, every so many steps, and at the end."""
 
     def __init__(self, evaluate: Evaluate, *, every: int, samples: int, samples_during: int, has_base: bool) -> None:
@@ -59,7 +59,7 @@ class Evaluator(TrainerCallback):  # type: ignore[misc]
             self.evaluate(state.global_step, self.samples)
 
 
-class CleanStop(TrainerCallback):  # type: ignore[misc]
+class CleanStop(TrainerCallback):
     """The first Ctrl-C ends the run after the step in hand, with a checkpoint; the second one ends it at once."""
 
     def __init__(self) -> None:

@@ -30,6 +30,8 @@ class RunConfig:
         model: ``"countdown-tiny"``, a path, or a hub id.
         data: training problems, a file or a hub id; None generates them.
         eval_data: problems for evaluation; None takes some away from ``data``, or generates them.
+        problems: how generated problems look: sizes, numbers, targets, multiplicity, as in
+            :func:`unsharpen.tasks.countdown.generate`.
         num_train: how many problems to generate, or to read at most from ``data``.
         num_eval: problems in an evaluation.
         eval_set: "test", or "validation" for choosing coefficients (other problems than the test's).
@@ -49,6 +51,7 @@ class RunConfig:
     model: str = TINY_MODEL
     data: str | None = None
     eval_data: str | None = None
+    problems: Mapping[str, Any] = field(default_factory=dict)
     num_train: int | None = None
     num_eval: int = 128
     eval_set: str = "test"

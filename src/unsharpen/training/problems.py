@@ -12,6 +12,8 @@ from unsharpen.tasks.countdown import require_disjoint, split_problems
 from unsharpen.training.config import RunConfig
 
 _EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 512
+_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}
+_ANY = {"sizes": (3, 4), "numbers": (1, 99), "targets": (10, 99)}
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,32 @@ def load_problems(config: RunConfig, *, chat: bool) -> Problems:
 
 def _generated_train(task: CountDown, config: RunConfig, exclude: set[str]) -> list[CountDownProblem]:
     num_train = config.num_train or 8192
-    return task.generate(num_train, seed=config.seed, split="train", exclude=exclude)
+    return task.generate(num_train, seed=config.seed, split="train", exclude=exclude, **_options(config))
 
 
 def _generated_eval(task: CountDown, config: RunConfig) -> list[CountDownProblem]:
     """The test problems are the same in every run; the validation problems are others."""
     if config.num_eval > _EVAL_POOL:
         raise InputError(f"num_eval must be at most {_EVAL_POOL} for generated problems, found {config.num_eval}")
-    test = task.generate(_EVAL_POOL, seed=_EVAL_SEED, split="eval")
+    options = _options(config)
+    test = task.generate(_EVAL_POOL, seed=_EVAL_SEED, split="eval", **options)
     if config.eval_set == "test":
         return test[: config.num_eval]
     taken = {p.key for p in test}
-    return task.generate(config.num_eval, seed=_VALIDATION_SEED, split="eval", exclude=taken)
+    return task.generate(config.num_eval, seed=_VALIDATION_SEED, split="eval", exclude=taken, **options)
 
 
-def _split(problems: list[CountDownProblem], config: RunConfig) -> tuple[list[CountDownProblem], list[CountDownProblem]]:
+def _options(config: RunConfig) -> dict[str, Any]:
+    options = {**(_TINY if config.is_tiny else _ANY), **config.problems}
+    unknown = set(options) - {"sizes", "numbers", "targets", "multiplicity"}
+    if unknown:
+        raise InputError(f"problems have sizes, numbers, targets and multiplicity; found {sorted(unknown)}")
+    return options
+
+
+def _split(
+    problems: list[CountDownProblem], config: RunConfig
+) -> tuple[list[CountDownProblem], list[CountDownProblem]]:
     distinct = len({p.key for p in problems})
     if distinct <= config.num_eval:
         raise DataError(

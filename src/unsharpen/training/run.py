@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -43,7 +41,12 @@ class RunResult:
 
 
 def train(
-    config: RunConfig, output: Path, *, resume: bool = False, report: Report = lambda *_: None, base_from: Path | None = None
+    config: RunConfig,
+    output: Path,
+    *,
+    resume: bool = False,
+    report: Report = lambda *_: None,
+    base_from: Path | None = None,
 ) -> RunResult:
     """Train a model as ``config`` says and leave everything in ``output``.
 
@@ -118,11 +121,11 @@ def load_tokenizer(config: RunConfig) -> Any:
 def countdown_reward(task: CountDown) -> Any:
     """1 for a correct completion, else 0; tells TRL's log which solution it was."""
 
-    def countdown(completions: list[Any], nums: list[list[int]], target: list[int], log_extra: Any, **_: Any) -> list[float]:
+    def countdown(
+        completions: list[Any], nums: list[list[int]], target: list[int], log_extra: Any, **_: Any
+    ) -> list[float]:
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        verdicts = [
-            task.verify(task.problem(n, t), text) for n, t, text in zip(nums, target, texts, strict=True)
-        ]
+        verdicts = [task.verify(task.problem(n, t), text) for n, t, text in zip(nums, target, texts, strict=True)]
         log_extra("solution", [v.canonical if v.correct else None for v in verdicts])
         return [float(v.correct) for v in verdicts]
 
@@ -178,7 +181,12 @@ def _lora_config(values: Any) -> Any:
 
 
 def _attach(
-    trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFolder, problems: Problems, stop: CleanStop, report: Report
+    trainer: DiverseGRPOTrainer,
+    config: RunConfig,
+    folder: RunFolder,
+    problems: Problems,
+    stop: CleanStop,
+    report: Report,
 ) -> None:
     arguments = trainer.args
     settings = SamplingSettings(
@@ -194,7 +202,9 @@ def _attach(
         mine = prompts[state.process_index :: state.num_processes]
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
             seed = 7_919 * step + config.seed * 104_729 + state.process_index
-            texts = list(sample(model, trainer.processing_class, mine, num_samples=num_samples, settings=settings, seed=seed))
+            texts = list(
+                sample(model, trainer.processing_class, mine, num_samples=num_samples, settings=settings, seed=seed)
+            )
         indices = list(range(len(prompts)))[state.process_index :: state.num_processes]
         gathered = sorted(gather_object(list(zip(indices, texts, strict=True))))
         if not state.is_main_process:

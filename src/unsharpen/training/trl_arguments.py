@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
 
 def _check_type(key: str, value: Any, annotation: Any) -> None:
     """Refuse text where a number or a flag is needed; TRL would fail only in the middle of the run."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    if isinstance(value, str) and "str" not in str(annotation) and "Enum" not in type(annotation).__name__:
-        if any(word in str(annotation) for word in ("float", "int", "bool")):
-            raise InputError(f"--set {key} needs {text}, found {value!r}")
+    wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    numeric = re.search(r"\b(int|float|bool)\b", wanted) and not re.search(r"\b(str|dict|list)\b", wanted)
+    if isinstance(value, str) and numeric:
+        raise InputError(f"--set {key} needs {wanted}, found {value!r}")

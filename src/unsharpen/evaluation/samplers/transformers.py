@@ -31,8 +31,7 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1 or self.batch_size < 1:
             raise InputError(
-                "sampling needs temperature > 0, 0 < top_p <= 1, max_new_tokens >= 1 and batch_size >= 1; "
-                f"found {self}"
+                f"sampling needs temperature > 0, 0 < top_p <= 1, max_new_tokens >= 1 and batch_size >= 1; found {self}"
             )
 
 
@@ -77,9 +76,9 @@ def _chunks(prompts: Sequence[Prompt], num_samples: int, size: int) -> Iterator[
 def _generate(model: Any, tokenizer: Any, prompts: list[Prompt], settings: SamplingSettings) -> list[str]:
     texts = [_as_text(tokenizer, prompt) for prompt in prompts]
     chat = not isinstance(prompts[0], str)
-    encoded = tokenizer(
-        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=not chat
-    ).to(model.device)
+    encoded = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=not chat).to(
+        model.device
+    )
     encoded.pop("token_type_ids", None)
     sequences = model.generate(
         **encoded,

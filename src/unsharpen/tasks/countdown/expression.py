@@ -42,9 +42,7 @@ _Value = tuple[int, int, Form]
 _PRIORITY: Final = {"(": 0, "+": 1, "-": 1, "n": 2, "*": 3, "/": 3, "m": 4}
 _BINARY: Final = frozenset("+-*/")
 _TOKEN = re.compile(r"[0-9]+|\S")
-_SYMBOLS = str.maketrans(
-    {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "–": "-"}
-)
+_SYMBOLS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "–": "-"})
 _COMMANDS = ((r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"), (r"\left(", "("), (r"\right)", ")"))
 
 
@@ -229,31 +227,23 @@ def render(text: str, rng: Random) -> str:
     >>> render("3*(3+5)", Random(1))
     '3 * ( 3 + 5 )'
     """
-    kind, plus, minus = parse(text).form
+    return _render(parse(text).form, rng)
+
+
+def _render(form: Form, rng: Random) -> str:
+    kind, plus, minus = form
     if kind == LEAF:
         return plus[0]
     if not plus:
-        _fail(f"expected a sum with a term that is not negated, found '{text}'")
+        _fail(f"expected a sum with a term that is not negated, found '{form_text(form)}'")
     join, inverse = ("+", "-") if kind == SUM else ("*", "/")
     first = rng.randrange(len(plus))
     rest = [(join, part) for i, part in enumerate(plus) if i != first] + [(inverse, part) for part in minus]
     rng.shuffle(rest)
-    return " ".join(
-        [_render_part(plus[first], rng), *(f"{sign} {_render_part(part, rng)}" for sign, part in rest)]
-    )
+    return " ".join([_render_part(plus[first], rng), *(f"{sign} {_render_part(part, rng)}" for sign, part in rest)])
 
 
 def _render_part(part: str, rng: Random) -> str:
-    if part.startswith("(") and _closes_last(part):
-        return f"( {render(part, rng)} )"
-    return render(part, rng)
-
-
-def _closes_last(part: str) -> bool:
-    """Whether the first bracket is closed by the last, as in ``(3+5)`` and not in ``(3+5)*(1+2)``."""
-    depth = 0
-    for i, char in enumerate(part):
-        depth += (char == "(") - (char == ")")
-        if depth == 0:
-            return i == len(part) - 1
-    return False
+    form = parse(part).form
+    text = _render(form, rng)
+    return f"( {text} )" if form[0] == SUM else text

@@ -97,10 +97,7 @@ def _check_arguments(
         f"numbers must be (smallest, largest) within 1 to {MAX_NUMBER}; found {numbers}": (
             1 <= numbers[0] <= numbers[1] <= MAX_NUMBER
         ),
-        f"targets must be (smallest, largest); found {targets}": -MAX_NUMBER
-        <= targets[0]
-        <= targets[1]
-        <= MAX_NUMBER,
+        f"targets must be (smallest, largest); found {targets}": -MAX_NUMBER <= targets[0] <= targets[1] <= MAX_NUMBER,
         f"multiplicity must be (at least 1, not smaller or None); found {multiplicity}": (
             low >= 1 and (high is None or high >= low)
         ),

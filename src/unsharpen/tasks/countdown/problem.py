@@ -32,16 +32,12 @@ class CountDownProblem:
 
     def __post_init__(self) -> None:
         if not isinstance(self.nums, (tuple, list)) or not 1 <= len(self.nums) <= MAX_NUMBERS:
-            raise InputError(
-                f"nums must be a tuple or list of 1 to {MAX_NUMBERS} integers; found {_short(self.nums)}"
-            )
+            raise InputError(f"nums must be a tuple or list of 1 to {MAX_NUMBERS} integers; found {_short(self.nums)}")
         for number in self.nums:
             if type(number) is not int or not 1 <= number <= MAX_NUMBER:
                 raise InputError(f"nums must hold integers of 1 to {MAX_NUMBER}; found {_short(number)}")
         if type(self.target) is not int or abs(self.target) > MAX_NUMBER:
-            raise InputError(
-                f"target must be an integer of {-MAX_NUMBER} to {MAX_NUMBER}; found {_short(self.target)}"
-            )
+            raise InputError(f"target must be an integer of {-MAX_NUMBER} to {MAX_NUMBER}; found {_short(self.target)}")
         object.__setattr__(self, "nums", tuple(self.nums))
 
     @property

@@ -43,11 +43,11 @@ _FORMS: Final = {
 
 
 class CountDown:
-    """Reach a target from numbers that are each used exactly once, with + - * / in exact arithmetic.
+    r"""Reach a target from numbers that are each used exactly once, with + - * / in exact arithmetic.
 
     Args:
         answer_format: where a completion has its answer. "tags": in the last complete
-            ``<answer>...</answer>``. "boxed": in the last complete ``\\boxed{...}``. "bare": the completion
+            ``<answer>...</answer>``. "boxed": in the last complete ``\boxed{...}``. "bare": the completion
             is the answer, on one line.
 
     Raises:
@@ -62,15 +62,14 @@ class CountDown:
 
     def __init__(self, *, answer_format: AnswerFormat = "tags") -> None:
         if answer_format not in get_args(AnswerFormat):
-            raise InputError(
-                f"answer_format must be one of {get_args(AnswerFormat)}; found {answer_format!r}"
-            )
+            raise InputError(f"answer_format must be one of {get_args(AnswerFormat)}; found {answer_format!r}")
         self.answer_format = answer_format
         self._extract = _EXTRACT[answer_format]
 
     def problem(self, nums: Sequence[int], target: int) -> CountDownProblem:
         """A checked problem; raises InputError where a number or the target is out of range or no integer."""
-        return CountDownProblem(tuple(nums), target)
+        unchecked: Any = nums
+        return CountDownProblem(unchecked, target)
 
     def prompt(self, problem: CountDownProblem, *, chat: bool = False) -> Prompt:
         """The prompt; with ``chat``, as a conversation of one user message.
@@ -82,9 +81,7 @@ class CountDown:
             text = f"{' '.join(map(str, problem.nums))} = {problem.target} :"
         else:
             numbers = ", ".join(map(str, problem.nums))
-            text = _INSTRUCTION.format(
-                target=problem.target, numbers=numbers, form=_FORMS[self.answer_format]
-            )
+            text = _INSTRUCTION.format(target=problem.target, numbers=numbers, form=_FORMS[self.answer_format])
         return [{"role": "user", "content": text}] if chat else text
 
     def verify(self, problem: CountDownProblem, completion: str) -> Verdict:
@@ -103,9 +100,7 @@ class CountDown:
         if not isinstance(completion, str):
             raise InputError(f"completion must be a str; found {type(completion).__name__}")
         if len(completion) > MAX_COMPLETION_CHARS:
-            return Verdict(
-                False, TOO_LONG, None, f"{len(completion)} characters, at most {MAX_COMPLETION_CHARS}"
-            )
+            return Verdict(False, TOO_LONG, None, f"{len(completion)} characters, at most {MAX_COMPLETION_CHARS}")
         answer = self._extract(completion)
         if not answer:
             return _NO_ANSWER
@@ -164,9 +159,7 @@ class CountDown:
         Text, as CSV files have it, is read: ``"3 5 8"``, ``"3,5,8"`` or ``"[3, 5, 8]"``, and ``"24"``.
         """
         if "nums" not in row or "target" not in row:
-            raise DataError(
-                f"a row needs the columns nums, target; found {', '.join(map(str, row)) or 'none'}"
-            )
+            raise DataError(f"a row needs the columns nums, target; found {', '.join(map(str, row)) or 'none'}")
         nums: Any = row["nums"]
         target = row["target"]
         try:
