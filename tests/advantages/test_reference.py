@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.advantages import naive
+
 from unsharpen import advantages, get_method
 from unsharpen.advantages import TokenBatch, Transform
 

@@ -38,7 +38,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, rows: list[dict[str, Any]]) -> Make:
-    """make_trainer(method=None | name | Method, reward_funcs=..., trainer={...}, **GRPOConfig fields)."""
+    """Plain TRL for method None, else ours; keyword arguments are fields of GRPOConfig."""
 
     def make(
         method: Any = None,

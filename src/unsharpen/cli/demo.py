@@ -28,8 +28,7 @@ def demo(
     quiet_libraries()
     from unsharpen.cli.progress import TrainingProgress
     from unsharpen.cli.results import print_summary
-    from unsharpen.reports import load_run, write_report
-    from unsharpen.training.run import train
+    from unsharpen.training.run import report_on, train
 
     console = Console()
     folders = [output / config.method for config in configs]
@@ -42,5 +41,5 @@ def demo(
             raise typer.Exit(130)
     print_summary(console, folders)
     report = output / "report.html"
-    write_report([load_run(folder) for folder in folders], report, title="GRPO beside differential smoothing")
+    report_on(folders, report, title="GRPO beside differential smoothing")
     console.print(f"report: {report.resolve()}", highlight=False, soft_wrap=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,7 @@ from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.errors import InputError
 from unsharpen.evaluation.runner import judge
 from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
-from unsharpen.reports.html import write_report
-from unsharpen.reports.runs import load_run
+from unsharpen.reports import dynamics_figure, load_run, pass_at_k_figure, save, write_report
 from unsharpen.tasks import CountDown
 from unsharpen.training.callbacks import CleanStop, Evaluator, MetricsWriter, Report
 from unsharpen.training.config import TINY_MODEL, RunConfig
@@ -84,8 +85,16 @@ def train(
     if finished:
         trainer.save_model(str(folder.model))
     if trainer.is_world_process_zero() and folder.evaluated_steps():
-        write_report([load_run(output)], folder.report, title=f"{config.method} on {config.task}")
+        report_on([output], folder.report, title=f"{config.method} on {config.task}")
     return RunResult(folder, finished)
+
+
+def report_on(runs: Sequence[Path], path: Path, *, title: str) -> None:
+    """Write the HTML page to ``path`` and its figures (PNG and SVG) beside it."""
+    loaded = [load_run(run) for run in runs]
+    write_report(loaded, path, title=title)
+    save(pass_at_k_figure(loaded), path.with_name("pass-at-k.png"))
+    save(dynamics_figure(loaded), path.with_name("dynamics.png"))
 
 
 def model_path(config: RunConfig) -> str:
@@ -142,7 +151,7 @@ def provenance(arguments: Any, problems: Problems) -> dict[str, Any]:
         "num_train_problems": len(problems.train),
         "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
         "source_revision": revision or None,
-        "command": " ".join(["unsharpen", *sys.argv[1:]]),
+        "command": shlex.join(["unsharpen", *sys.argv[1:]]),
     }
 
 
