@@ -79,11 +79,15 @@ check_smoke() {
   "$bin/python" -m unsharpen --help >/dev/null
   "$bin/unsharpen" methods
 
-  # ---- FILL IN when the commands exist: the shortest run of each command that the README shows, and the
-  # ---- files that it must leave. Something like
-  #   "$bin/unsharpen" demo --steps 2 --output "$work/demo"
-  #   test -s "$work/demo/report.html"
-  # -----------------------------------------------------------------------------------------------------
+  "$bin/unsharpen" data countdown --output "$work/train.jsonl" --num 64 --size 3 --numbers 1 10 --targets 1 60
+  "$bin/unsharpen" train --data "$work/train.jsonl" --method ds-grpo --steps 2 --num-eval 8 --eval-samples 8 \
+    --output "$work/run"
+  "$bin/unsharpen" demo --steps 2 --num-eval 8 --output "$work/demo"
+  (cd "$work" && "$bin/python" "$root/examples/trl_script.py" 2 >/dev/null)
+  local file
+  for file in run/report.html run/pass-at-k.png run/model/model.safetensors demo/report.html demo/dynamics.png; do
+    test -s "$work/$file" || { echo "the command left no $file"; exit 1; }
+  done
 }
 
 case ${1:-} in

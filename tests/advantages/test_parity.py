@@ -144,6 +144,4 @@ def test_maxrl_code() -> None:
     centered = rewards - rewards.mean(1, keepdim=True)
     found = get_method("grpo", ddof=0, eps=1e-6).advantages(batch)
     torch.testing.assert_close(found, centered / (rewards.std(1, keepdim=True, correction=0) + 1e-6))
-    torch.testing.assert_close(
-        get_method("maxrl").advantages(batch), centered / (rewards.mean(1, keepdim=True) + 1e-6)
-    )
+    torch.testing.assert_close(get_method("maxrl").advantages(batch), centered / (rewards.mean(1, keepdim=True) + 1e-6))

@@ -32,7 +32,7 @@ Rows = list[list[float]]
 def check(transform: Transform, expected: Rows, *, rewards: Rows, x: Rows | None = None, **fields: Any) -> None:
     """``x`` are the incoming values, the rewards unless given."""
     fields.setdefault("correct", [[r == 1.0 for r in row] for row in rewards])
-    batch = GroupBatch(rewards=rewards, **fields)
+    batch = GroupBatch(rewards=np.asarray(rewards, dtype=float), **fields)
     found = transform(batch.rewards if x is None else np.asarray(x, dtype=float), batch)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
@@ -165,9 +165,7 @@ def test_group_std_of_a_uniform_group_without_eps() -> None:
 
 def test_batch_std_ddof_1() -> None:
     # rewards 8, 0, 0, 0 over both groups: mean 2, squares 36 + 12 = 48, / 3 = 16, sigma 4; row 1 alone has sigma 0
-    check(
-        divide_by_batch_std(ddof=1, eps=0.0), [[1, -1], [2, 0.5]], rewards=[[8, 0], [0, 0]], x=[[4, -4], [8, 2]]
-    )
+    check(divide_by_batch_std(ddof=1, eps=0.0), [[1, -1], [2, 0.5]], rewards=[[8, 0], [0, 0]], x=[[4, -4], [8, 2]])
 
 
 def test_batch_std_ddof_0_masked_eps() -> None:
@@ -251,9 +249,7 @@ SMOOTHED: dict[str, Any] = {
     ],
 )
 def test_differential_smoothing(length: str, reference: str, expected: Rows) -> None:
-    check(
-        differential_smoothing(gamma_p=0.5, gamma_n=0.25, length=length, reference=reference), expected, **SMOOTHED
-    )
+    check(differential_smoothing(gamma_p=0.5, gamma_n=0.25, length=length, reference=reference), expected, **SMOOTHED)
 
 
 def test_differential_smoothing_defaults_to_the_mean_under_the_sampling_policy() -> None:
@@ -357,14 +353,12 @@ def test_centered_smoothing_of_equal_logprobs_is_exactly_0(logprob: float, num_c
 
 
 def test_chain_goes_from_left_to_right() -> None:
-    # [4, 0, 0, 0] - 1 = [3, -1, -1, -1], then / (.25 + .75) = the same; the other way round: 4 / 1 - 1 is the same
-    # too, so use the floor: x / max(2, 4) = [1, 0, 0, 0] - .25; and centring first: [3, -1, -1, -1] / 4
     scale = divide_by_group_std(ddof=1, eps=0.0, floor=4.0)
     smooth = differential_smoothing(gamma_p=1.0, gamma_n=0.0, length="sum")
     fields: dict[str, Any] = {"rewards": [[1, 0, 0, 0]], "logprobs": [[-3, -1, -1, -1]]}
-    # smooth, centre, scale: [4, 0, 0, 0] -> [3, -1, -1, -1] -> / max(2, 4)
+    # smooth, centre, scale: [4, 0, 0, 0] -> [3, -1, -1, -1] -> each / max(2, 4)
     check(chain(smooth, subtract_group_mean(), scale), [[0.75, -0.25, -0.25, -0.25]], **fields)
-    # centre, scale, smooth: [.75, -.25, ..] -> / 4 -> first + 3
+    # centre, scale, smooth: [.75, -.25, -.25, -.25] -> each / max(.5, 4) -> the first + 3
     check(chain(subtract_group_mean(), scale, smooth), [[3.1875, -0.0625, -0.0625, -0.0625]], **fields)
 
 

@@ -213,7 +213,7 @@ def test_groups_are_worked_on_their_own() -> None:
     rows = [row for found in alone.values() for row in found]
     assert len(rows) > 10
     for row in rows:
-        fields = {k: v + [v[0][::-1]] + v for k, v in row.fields.items()}
+        fields = {k: [*v, v[0][::-1], *v] for k, v in row.fields.items()}
         found = get_method(row.name, **row.coefficients).advantages(GroupBatch(**fields))
         expected = [row.expected[0], row.expected[0][::-1], row.expected[0]]
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

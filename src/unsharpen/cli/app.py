@@ -45,6 +45,3 @@ def run() -> None:
     except UnsharpenError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; --resume continues from the last checkpoint", err=True)
-        sys.exit(130)

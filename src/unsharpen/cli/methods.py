@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from unsharpen.methods import get_method, list_methods
 
@@ -19,12 +20,12 @@ def methods(
     if name is not None:
         _show(console, name)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("method", "what it does", "paper", "needs", "coefficients"):
-        table.add_column(column, overflow="fold")
+    table = Table.grid(padding=(0, 2, 0, 0))
     for each in list_methods():
         method = get_method(each)
-        table.add_row(each, method.summary, method.paper, _needs(method.requires), _coefficients(method.coefficients))
+        facts = (method.paper, f"needs {_needs(method.requires)}", _coefficients(method.coefficients))
+        table.add_row(Text(each, "bold"), Text(method.summary))
+        table.add_row("", Text(" · ".join(fact for fact in facts if fact), "dim"))
     console.print(table)
 
 

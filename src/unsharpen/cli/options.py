@@ -22,19 +22,24 @@ def run_config(
     """Defaults, then the YAML file, then the options that were given (None means not given)."""
     values: dict[str, Any] = load_yaml(config_file) if config_file is not None else {}
     values |= {key: value for key, value in given.items() if value is not None}
-    trl = {**(values.get("trl") or {}), **parse_pairs(set_, option="--set")}
+    trl = _merged(values.get("trl"), set_, option="--set")
     if steps is not None:
         if steps < 1:
             raise InputError(f"--steps must be at least 1, found {steps}")
         trl["max_steps"] = steps
-    method_args = parse_pairs(method_arg, option="--method-arg")
     values["trl"] = trl
-    values["method_args"] = {**(values.get("method_args") or {}), **method_args}
+    values["method_args"] = _merged(values.get("method_args"), method_arg, option="--method-arg")
     if problems:
-        values["problems"] = {**(values.get("problems") or {}), **parse_pairs(problems, option="--problems")}
+        values["problems"] = _merged(values.get("problems"), problems, option="--problems")
     if lora:
-        values["lora"] = {**(values.get("lora") or {}), **parse_pairs(lora, option="--lora")}
+        values["lora"] = _merged(values.get("lora"), lora, option="--lora")
     return RunConfig.from_dict(values)
+
+
+def _merged(in_file: Any, pairs: list[str] | None, *, option: str) -> dict[str, Any]:
+    if in_file is not None and not isinstance(in_file, dict):
+        raise InputError(f"in a YAML file, what {option} sets must be a mapping of names to values, found {in_file!r}")
+    return {**(in_file or {}), **parse_pairs(pairs, option=option)}
 
 
 def quiet_libraries() -> None:

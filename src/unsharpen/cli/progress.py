@@ -39,6 +39,8 @@ class TrainingProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        if kind is KeyboardInterrupt:  # typer ends the command without a word
+            self.console.print(f"{self.label}: interrupted; resuming continues from the last checkpoint")
 
     def report(self, step: int, total: int, metrics: dict[str, float]) -> None:
         """Show the numbers of one step."""

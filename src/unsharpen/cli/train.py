@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -70,13 +71,11 @@ def train(
     }
     settings = run_config(config, given, method_arg=method_arg, set_=set_, lora=lora, problems=problems, steps=steps)
     quiet_libraries()
-    from accelerate import PartialState
-
     from unsharpen.cli.progress import TrainingProgress
     from unsharpen.cli.results import print_summary
     from unsharpen.training.run import train as run
 
-    console = Console(quiet=not PartialState().is_main_process)
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several processes the first one speaks
     with TrainingProgress(settings.method, console) as progress:
         result = run(settings, output, resume=resume, report=progress.report)
     if not result.finished:

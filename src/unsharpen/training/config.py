@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,19 @@ from unsharpen.tasks.countdown.task import AnswerFormat
 
 TINY_MODEL = "countdown-tiny"
 """The name of the model that ships with the package."""
+
+_NONE = type(None)
+_TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
+    (str,): ("method", "task", "model", "eval_set"),
+    (str, _NONE): ("data", "eval_data", "answer_format"),
+    (int,): ("num_eval", "eval_samples", "eval_every", "eval_samples_during", "seed"),
+    (int, _NONE): ("num_train",),
+    (bool,): ("keep_samples",),
+    (Mapping,): ("method_args", "problems", "trl"),
+    (Mapping, _NONE): ("lora",),
+}
+_TYPE_WORDS = {str: "text", int: "a whole number", bool: "true or false", Mapping: "a mapping of names to values"}
+_LEAST = {"num_train": 1, "num_eval": 1, "eval_samples": 1, "eval_samples_during": 1, "eval_every": 0, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +78,13 @@ class RunConfig:
     trl: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, least in (("num_eval", 1), ("eval_samples", 1), ("eval_samples_during", 1), ("eval_every", 0)):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise InputError(f"{name} must be a whole number of at least {least}, found {getattr(self, name)!r}")
-        if self.num_train is not None and self.num_train < 1:
-            raise InputError(f"num_train must be at least 1, found {self.num_train}")
+        self._check_types()
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, found {value}")
+        if self.seed >= 2**32:
+            raise InputError(f"seed must be below 2**32, found {self.seed}")
         if self.task != "countdown":
             raise InputError(f"task must be 'countdown', found {self.task!r}")
         if self.answer_format not in (None, *get_args(AnswerFormat)):
@@ -76,6 +92,15 @@ class RunConfig:
         if self.eval_set not in ("test", "validation"):
             raise InputError(f"eval_set must be 'test' or 'validation', found {self.eval_set!r}")
         self.resolve_method()
+
+    def _check_types(self) -> None:
+        """A YAML file may hold anything."""
+        for types, names in _TYPES.items():
+            for name in names:
+                value = getattr(self, name)
+                good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
+                if not good or (isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)):
+                    raise InputError(f"{name} must be {_TYPE_WORDS[types[0]]}, found {value!r}")
 
     @property
     def is_tiny(self) -> bool:
@@ -108,11 +133,16 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """The settings in a YAML file."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 reads 3e-5 as text, for want of a point; every user means the number."""
+
+    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise InputError(f"can't read the configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a mapping of settings, found {type(values).__name__}")

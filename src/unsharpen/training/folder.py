@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.model = path / "model"
         self.report = path / "report.html"
+        self._made: list[Path] | None = None
 
     def claim(self, config: RunConfig, record: dict[str, Any], *, resume: bool) -> None:
         """Make the folder this run's own, or raise without having changed anything.
@@ -50,13 +52,23 @@ class RunFolder:
                     hint="--resume continues it; for a new one choose another --output or --seed",
                 )
             return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path} is not empty and holds no run", hint="choose another --output")
         try:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise InputError(f"{self.path} is not empty and holds no run", hint="choose another --output")
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.samples.mkdir(parents=True, exist_ok=True)
             write_atomically(self.config, json.dumps({**config.as_dict(), **record}, indent=2, default=str) + "\n")
         except OSError as error:
             raise InputError(f"can't write to {self.path}: {error.strerror}", hint="choose another --output") from error
+
+    def release(self) -> None:
+        """Undo a claim after which no step was made, so that a corrected attempt may have the folder."""
+        if self._made is None or read_jsonl(self.metrics):
+            return
+        for path in self.path.iterdir():  # it was absent or empty: all of this came after the claim
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in self._made:
+            folder.rmdir()
 
     def _read_config(self) -> dict[str, Any]:
         try:
@@ -69,8 +81,7 @@ class RunFolder:
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint."""
-        found = [p for p in self.path.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
-        return max(found, key=_step_of, default=None)
+        return max(filter(_is_complete, self.path.glob("checkpoint-*")), key=_step_of, default=None)
 
     def rewind(self, step: int) -> None:
         """Forget the lines after ``step``, which a resumed run writes again."""
@@ -86,6 +97,15 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return (self.model / "config.json").exists() or (self.model / "adapter_config.json").exists()
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether the file that the trainer writes last is there in full."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _step_of(path: Path) -> int:

@@ -11,8 +11,8 @@ from unsharpen.tasks.base import Prompt
 from unsharpen.tasks.countdown import require_disjoint, split_problems
 from unsharpen.training.config import RunConfig
 
-_EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 512
-_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}
+_EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 256
+_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (6, None)}
 _ANY = {"sizes": (3, 4), "numbers": (1, 99), "targets": (10, 99)}
 
 
@@ -54,12 +54,13 @@ def load_problems(config: RunConfig, *, chat: bool) -> Problems:
     elif config.data is not None:
         train, evaluation = _split(task.load(config.data, limit=config.num_train), config)
     else:
-        train, evaluation = _generated_train(task, config, set()), _generated_eval(task, config)
+        evaluation = _generated_eval(task, config)
+        train = _generated_train(task, config, set())
     return Problems(task, train, evaluation, chat)
 
 
 def _generated_train(task: CountDown, config: RunConfig, exclude: set[str]) -> list[CountDownProblem]:
-    num_train = config.num_train or 8192
+    num_train = config.num_train or 4096
     return task.generate(num_train, seed=config.seed, split="train", exclude=exclude, **_options(config))
 
 
@@ -80,6 +81,13 @@ def _options(config: RunConfig) -> dict[str, Any]:
     unknown = set(options) - {"sizes", "numbers", "targets", "multiplicity"}
     if unknown:
         raise InputError(f"problems have sizes, numbers, targets and multiplicity; found {sorted(unknown)}")
+    for name, value in options.items():
+        upper_open = name == "multiplicity" and isinstance(value, list | tuple) and value[1:] in ([None], (None,))
+        numbers = value[:1] if upper_open else value
+        whole = isinstance(numbers, list | tuple) and all(type(n) is int for n in numbers)
+        if not whole or (name != "sizes" and len(value) != 2):
+            wanted = "a list of whole numbers, e.g. [3,4]" if name == "sizes" else "[least, most] in whole numbers"
+            raise InputError(f"of problems, {name} must be {wanted}, found {value!r}")
     return options
 
 

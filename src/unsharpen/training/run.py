@@ -14,12 +14,13 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PrinterCallback
 from trl.models.utils import unwrap_model_for_generation
 
 import unsharpen
 from unsharpen.engines.trl import DiverseGRPOTrainer
-from unsharpen.errors import InputError
+from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.evaluation.runner import judge
 from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
 from unsharpen.reports import dynamics_figure, load_run, pass_at_k_figure, save, write_report
@@ -63,30 +64,51 @@ def train(
     """
     folder = RunFolder(output)
     tokenizer = load_tokenizer(config)
-    problems = load_problems(config, chat=tokenizer.chat_template is not None)
     arguments = grpo_config(config, output)
+    problems = load_problems(config, chat=tokenizer.chat_template is not None)
     main_process = PartialState().is_main_process
     if main_process:
         folder.claim(config, provenance(arguments, problems), resume=resume)
     PartialState().wait_for_everyone()
-    if folder.finished:
-        return RunResult(folder, finished=True)
+    try:
+        finished = folder.finished or _train(config, arguments, problems, tokenizer, folder, report, base_from)
+    except Exception:  # an interrupted run stays, to be resumed
+        if main_process:
+            folder.release()
+        raise
+    if main_process and folder.evaluated_steps():
+        report_on([output], folder.report, title=f"{config.method} on {config.task}")
+    return RunResult(folder, finished)
+
+
+def _train(
+    config: RunConfig,
+    arguments: Any,
+    problems: Problems,
+    tokenizer: Any,
+    folder: RunFolder,
+    report: Report,
+    base_from: Path | None,
+) -> bool:
+    """Train from the last checkpoint, or from the start; whether the run came to its end."""
+    trainer = _trainer(config, arguments, problems, tokenizer)
     checkpoint = folder.last_checkpoint()
-    if main_process:
+    if PartialState().is_main_process:
         folder.rewind(int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0)
         if base_from is not None and not folder.evaluated_steps():
             append_jsonl(folder.evaluation, read_jsonl(RunFolder(base_from).evaluation)[0])
     PartialState().wait_for_everyone()
-    trainer = _trainer(config, arguments, problems, tokenizer)
     with CleanStop() as stop:
         _attach(trainer, config, folder, problems, stop, report)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finished = trainer.state.global_step >= trainer.state.max_steps
+    finished: bool = trainer.state.global_step >= trainer.state.max_steps
     if finished:
-        trainer.save_model(str(folder.model))
-    if trainer.is_world_process_zero() and folder.evaluated_steps():
-        report_on([output], folder.report, title=f"{config.method} on {config.task}")
-    return RunResult(folder, finished)
+        partial = folder.model.with_name("model.partial")  # a crash leaves a whole model or none
+        trainer.save_model(str(partial))
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            partial.rename(folder.model)
+    return finished
 
 
 def report_on(runs: Sequence[Path], path: Path, *, title: str) -> None:
@@ -166,6 +188,12 @@ def _trainer(config: RunConfig, arguments: Any, problems: Problems, tokenizer: A
     peft_config = None
     if config.lora is not None:
         peft_config = _lora_config(config.lora)
+    per_step = arguments.generation_batch_size // arguments.num_generations
+    if len(problems.train) < per_step:
+        raise InputError(
+            f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
+            hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
+        )
     try:
         return DiverseGRPOTrainer(
             model_path(config),
@@ -176,8 +204,12 @@ def _trainer(config: RunConfig, arguments: Any, problems: Problems, tokenizer: A
             peft_config=peft_config,
             method=config.resolve_method(),
         )
-    except OSError as error:
+    except UnsharpenError:
+        raise
+    except (OSError, SafetensorError) as error:
         raise InputError(f"can't load the model {config.model!r}: {str(error).splitlines()[0]}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(f"the trainer refuses these settings: {error}") from error
 
 
 def _lora_config(values: Any) -> Any:

@@ -17,7 +17,7 @@ from unsharpen.training.config import RunConfig
 _OURS = {"output_dir": "--output", "seed": "--seed", "data_seed": "--seed"}
 
 _TINY = {
-    "learning_rate": 3e-5,
+    "learning_rate": 1e-4,
     "lr_scheduler_type": "constant",
     "max_steps": 300,
     "per_device_train_batch_size": 128,
@@ -40,6 +40,20 @@ _ANY = {
 }
 """For any other model: group size and learning rate of the published runs."""
 
+_NUMERIC: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "None": (type(None),),
+}
+_LEAST = {
+    "learning_rate": 0,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "max_completion_length": 1,
+    "num_iterations": 1,
+}
+
 
 def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
     """The trainer's arguments.
@@ -57,7 +71,7 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
             raise InputError(
                 f"GRPOConfig has no field {key!r}", hint=f"did you mean {' or '.join(close)}?" if close else None
             )
-        _check_type(key, value, fields[key].type)
+        _check_value(key, value, fields[key].type)
     values: dict[str, Any] = {
         **(_TINY if config.is_tiny else _ANY),
         "logging_steps": 1,
@@ -77,9 +91,11 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
         raise InputError(f"TRL refuses these settings: {error}") from error
 
 
-def _check_type(key: str, value: Any, annotation: Any) -> None:
-    """Refuse text where a number or a flag is needed; TRL would fail only in the middle of the run."""
+def _check_value(key: str, value: Any, annotation: Any) -> None:
+    """Refuse what is no number, no flag or too small; TRL would fail only in the middle of the run."""
     wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    numeric = re.search(r"\b(int|float|bool)\b", wanted) and not re.search(r"\b(str|dict|list)\b", wanted)
-    if isinstance(value, str) and numeric:
+    words = set(re.findall(r"\w+", wanted))
+    if words <= _NUMERIC.keys() and type(value) not in {t for word in words for t in _NUMERIC[word]}:
         raise InputError(f"--set {key} needs {wanted}, found {value!r}")
+    if key in _LEAST and (value is None or value < _LEAST[key]):
+        raise InputError(f"--set {key} needs at least {_LEAST[key]}, found {value!r}")

@@ -1,0 +1,85 @@
+"""Tables from the collected runs: every method against its base model and against plain GRPO.
+
+    python runs/countdown/summarise.py results     # the test problems, all seeds
+    python runs/countdown/summarise.py tuning      # the validation problems, one seed
+
+Intervals: 95 % bootstrap over problems and seeds; differences are paired by problem and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from unsharpen.metrics import bootstrap_over_seeds
+from unsharpen.reports import Run, load_run
+
+HERE = Path(__file__).parent
+
+
+def load(folder: Path, depth: int) -> dict[str, list[Run]]:
+    """Name of a setting -> its runs, one per seed."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for path in sorted(folder.glob("/".join(["*"] * depth))):
+        if (path / "evaluation.jsonl").exists():
+            name = (
+                path.parent.name if depth == 2 and path.name.startswith("seed-") else f"{path.parent.name} {path.name}"
+            )
+            found[name].append(load_run(path))
+    return found
+
+
+def columns(runs: list[Run], ks: list[int], which: str) -> dict[str, np.ndarray]:
+    """Column -> [seeds, problems], of the ``base`` or the ``final`` evaluation."""
+    evaluations = [getattr(run, which) for run in runs]
+    table = {f"@{k}": np.stack([e.pass_at(k) for e in evaluations]) for k in ks}
+    table["distinct"] = np.stack([e.distinct_correct for e in evaluations])
+    table["effective"] = np.stack([e.effective_solutions for e in evaluations])
+    return table
+
+
+def print_table(title: str, rows: dict[str, dict[str, np.ndarray]]) -> None:
+    names = list(next(iter(rows.values())))
+    print(f"\n### {title}\n\n| method | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
+    for method, row in rows.items():
+        print(f"| {method} | " + " | ".join(str(bootstrap_over_seeds(row[n], nan="omit")) for n in names) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=["results", "tuning"])
+    args = parser.parse_args()
+    groups = load(HERE / args.kind, 2)
+    samples = min(run.final.num_samples for runs in groups.values() for run in runs)
+    ks = [k for k in (1, 8, 64, 128) if k <= samples]
+    finals = {name: columns(runs, ks, "final") for name, runs in groups.items()}
+    reference = next(name for name in groups if name == "grpo" or name.startswith("grpo default"))
+    first = groups[reference][0]
+    print(f"{first.final.num_problems} problems x {samples} samples, {first.final.step} steps")
+    for name, runs in groups.items():
+        config = runs[0].config
+        print(f"- {name}: seeds {[run.config['seed'] for run in runs]}, {config['method_args']}")
+    print_table("Final model", {"base": columns(groups[reference], ks, "base"), **finals})
+    differences = {}
+    for name, table in finals.items():
+        if name != reference and len(groups[name]) == len(groups[reference]):
+            differences[name] = {c: v - finals[reference][c] for c, v in table.items() if c != "effective"}
+    if differences:
+        print_table("Minus GRPO, paired by problem and seed", differences)
+    multiplicity = first.final.multiplicity
+    edges = np.quantile(multiplicity, [1 / 3, 2 / 3])
+    band = np.digitize(multiplicity, edges, right=True)
+    for b in range(3):
+        inside = multiplicity[band == b]
+        rows = {
+            name: {c: v[:, band == b] for c, v in table.items() if c in ("@1", "@8", "@64", "distinct")}
+            for name, table in {"base": columns(groups[reference], ks, "base"), **finals}.items()
+        }
+        print_table(f"{inside.min()} to {inside.max()} solutions exist ({inside.size} problems)", rows)
+
+
+if __name__ == "__main__":
+    main()
