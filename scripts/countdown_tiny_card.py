@@ -9,9 +9,9 @@ import json
 
 import numpy as np
 import torch
+from make_countdown_tiny import OUTPUT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from make_countdown_tiny import OUTPUT
 from unsharpen.evaluation.runner import judge
 from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
 from unsharpen.metrics import bootstrap_mean, pass_at_k

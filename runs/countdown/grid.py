@@ -34,10 +34,10 @@ TUNE_STEPS = 100
 TUNE_SEED = 100
 TUNE: dict[str, list[dict[str, float]]] = {
     "grpo": [{}],
-    "grpo-low-lr": [{"learning_rate_scale": 0.3}],
-    "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
+    "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}, {"gamma_p": 0.4}],
     "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
-    "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}],
+    "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
+    "grpo-low-lr": [{"learning_rate_scale": 0.3}],
 }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.cli.command import SMALL, Outcome, unsharpen
+
 from unsharpen.training.config import RunConfig
 from unsharpen.training.run import model_path
 
@@ -337,4 +337,3 @@ def test_demo_refuses_before_it_writes(tmp_path: Path) -> None:
         done = unsharpen("demo", "--output", tmp_path / "demo", *arguments)
         check(done)
         assert not (tmp_path / "demo").exists()
-

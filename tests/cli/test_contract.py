@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.cli.command import unsharpen
 
 import unsharpen as package
-from tests.cli.command import unsharpen
 from unsharpen import get_method, list_methods
 from unsharpen.cli.app import app
 

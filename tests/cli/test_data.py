@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.cli.command import lines, train, unsharpen
+
 from unsharpen.tasks import CountDown
 from unsharpen.tasks.countdown import require_disjoint
 

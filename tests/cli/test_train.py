@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.cli.command import SMALL, in_a_process, lines, train, unsharpen
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.cli.command import SMALL, in_a_process, lines, train, unsharpen
 from unsharpen.methods import get_method
 from unsharpen.metrics import effective_number, pass_at_k
 from unsharpen.reports import load_run, summary_rows

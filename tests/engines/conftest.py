@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,4 +82,3 @@ def make_trainer(tmp_path: Path, rows: list[dict[str, Any]]) -> Make:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from unsharpen import GroupBatch, get_method, list_methods
+from unsharpen.advantages import TokenBatch
 
 NAN = math.nan
 
@@ -201,6 +202,21 @@ GOLDEN = [
 def test_golden(row: Row) -> None:
     found = get_method(row.name, **row.coefficients).advantages(GroupBatch(**row.fields))
     np.testing.assert_allclose(found, row.expected, rtol=1e-12, atol=1e-12)
+
+
+def test_ds_grpo_token_per_token() -> None:
+    # GRPO without eps: 1.5, -.5. Correct: 1.5 - .5 * (-1, -3). Wrong: -.5 + .25 * (-.5, -1.5), (-1, -2, -3), (-3).
+    method = get_method("ds-grpo-token", gamma_p=0.5, gamma_n=0.25, eps=0.0)
+    mask = np.array([[1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 0, 0]], dtype=bool)
+    logprobs = np.array([[-1.0, -3.0, NAN], [-0.5, -1.5, NAN], [-1.0, -2.0, -3.0], [-3.0, NAN, NAN]])
+    advantages = method.advantages(GroupBatch(**ONE_OF_4)).reshape(4, 1)
+    assert method.recipe.token_transform is not None
+    found = method.recipe.token_transform(
+        np.broadcast_to(advantages, mask.shape),
+        TokenBatch(logprobs=logprobs, mask=mask, correct=np.array([True, False, False, False])),
+    )
+    expected = [[2, 3, 0], [-0.625, -0.875, 0], [-0.75, -1, -1.25], [-1.25, 0, 0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_every_method_has_a_golden_row() -> None:

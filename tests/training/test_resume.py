@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tests.cli.command import SMALL, in_a_process, lines, train, unsharpen
+
 from unsharpen.cli.progress import TrainingProgress
 from unsharpen.engines.trl import DiverseGRPOTrainer
 
@@ -131,9 +131,7 @@ def half_a_text_file(copy: Path, whole: Path) -> None:
         half_a_text_file,
     ],
 )
-def test_what_a_crash_leaves_behind(
-    whole: Path, copy: Path, data: Path, damage: Callable[[Path, Path], None]
-) -> None:
+def test_what_a_crash_leaves_behind(whole: Path, copy: Path, data: Path, damage: Callable[[Path, Path], None]) -> None:
     forget_after(copy, 3)
     damage(copy, whole)
     resume(copy, data)

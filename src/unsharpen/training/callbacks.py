@@ -37,17 +37,19 @@ class MetricsWriter(TrainerCallback):
 
 
 class Evaluator(TrainerCallback):
-    """Evaluates before the first step, every so many steps, and at the end."""
+    """Evaluates before the first step, every so many steps, and at the end; not again what a resumed run has."""
 
-    def __init__(self, evaluate: Evaluate, *, every: int, samples: int, samples_during: int, has_base: bool) -> None:
+    def __init__(
+        self, evaluate: Evaluate, *, every: int, samples: int, samples_during: int, done: set[tuple[int, int]]
+    ) -> None:
         self.evaluate = evaluate
         self.every = every
         self.samples = samples
         self.samples_during = samples_during
-        self.has_base = has_base
+        self.done = done
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if not self.has_base:
+        if (0, self.samples) not in self.done:
             self.evaluate(0, self.samples)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -55,8 +57,20 @@ class Evaluator(TrainerCallback):
             self.evaluate(state.global_step, self.samples_during)
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step >= state.max_steps:
+        if state.global_step >= state.max_steps and (state.global_step, self.samples) not in self.done:
             self.evaluate(state.global_step, self.samples)
+
+
+class NothingLeftToTrain(Exception):
+    """The run stopped after its last step: what is left is the evaluation and the result."""
+
+
+class NoStepTooMany(TrainerCallback):
+    """Raises instead of the additional step that the trainer would make from the checkpoint of the last step."""
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            raise NothingLeftToTrain
 
 
 class CleanStop(TrainerCallback):

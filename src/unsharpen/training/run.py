@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,20 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PrinterCallback
 from trl.models.utils import unwrap_model_for_generation
 
-import unsharpen
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.evaluation.runner import judge
 from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
 from unsharpen.reports import dynamics_figure, load_run, pass_at_k_figure, save, write_report
 from unsharpen.tasks import CountDown
-from unsharpen.training.callbacks import CleanStop, Evaluator, MetricsWriter, Report
+from unsharpen.training.callbacks import (
+    CleanStop,
+    Evaluator,
+    MetricsWriter,
+    NoStepTooMany,
+    NothingLeftToTrain,
+    Report,
+)
 from unsharpen.training.config import TINY_MODEL, RunConfig
 from unsharpen.training.folder import RunFolder, append_jsonl, read_jsonl
 from unsharpen.training.problems import Problems, load_problems
@@ -100,7 +107,10 @@ def _train(
     PartialState().wait_for_everyone()
     with CleanStop() as stop:
         _attach(trainer, config, folder, problems, stop, report)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except NothingLeftToTrain:
+            trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     finished: bool = trainer.state.global_step >= trainer.state.max_steps
     if finished:
         partial = folder.model.with_name("model.partial")  # a crash leaves a whole model or none
@@ -122,7 +132,7 @@ def report_on(runs: Sequence[Path], path: Path, *, title: str) -> None:
 def model_path(config: RunConfig) -> str:
     """The path or hub id to load."""
     if config.model == TINY_MODEL:
-        return str(Path(unsharpen.__file__).parent / "assets" / TINY_MODEL)
+        return str(files("unsharpen") / "assets" / TINY_MODEL)
     return config.model
 
 
@@ -263,7 +273,8 @@ def _attach(
             every=config.eval_every,
             samples=config.eval_samples,
             samples_during=config.eval_samples_during,
-            has_base=(0, config.eval_samples) in folder.evaluated_steps(),
+            done=folder.evaluated_steps(),
         )
     )
     trainer.add_callback(stop)
+    trainer.add_callback(NoStepTooMany())

@@ -17,9 +17,9 @@ from unsharpen.training.config import RunConfig
 _OURS = {"output_dir": "--output", "seed": "--seed", "data_seed": "--seed"}
 
 _TINY = {
-    "learning_rate": 1e-4,
+    "learning_rate": 3e-4,
     "lr_scheduler_type": "constant",
-    "max_steps": 300,
+    "max_steps": 200,
     "per_device_train_batch_size": 128,
     "gradient_accumulation_steps": 4,
     "num_generations": 16,

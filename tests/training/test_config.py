@@ -1,0 +1,111 @@
+"""Settings: how text becomes values, and which problems follow from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unsharpen.errors import InputError
+from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
+from unsharpen.training.folder import append_jsonl, read_jsonl
+from unsharpen.training.problems import load_problems
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("-3", -3),
+        ("3e-5", 3e-5),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("true", True),
+        ("False", False),
+        ("none", None),
+        ("null", None),
+        ("[3,4]", [3, 4]),
+        ('{"a": [1]}', {"a": [1]}),
+        ("cosine", "cosine"),
+        ("a=b", "a=b"),
+        ("", ""),
+        ('"1"', "1"),
+    ],
+)
+def test_values_of_pairs(text: str, value: Any) -> None:
+    parsed = parse_pairs([f"key = {text}"], option="--set")
+    assert parsed == {"key": value}
+    assert type(parsed["key"]) is type(value)
+
+
+def test_the_last_of_equal_names_counts() -> None:
+    assert parse_pairs(["a=1", "a=2"], option="--set") == {"a": 2}
+    assert parse_pairs(None, option="--set") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3e-5", 3e-5), ("1E+3", 1e3), ("-2e6", -2e6), ("3.0e-5", 3e-5), ("30", 30), ("e5", "e5"), ("3e", "3e")],
+)
+def test_numbers_in_yaml(tmp_path: Path, text: str, value: Any) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"learning_rate: {text}", "utf-8")
+    found = load_yaml(path)["learning_rate"]
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_configuration_survives_json() -> None:
+    config = RunConfig(method="ds-grpo", method_args={"gamma_p": 0.1}, trl={"max_steps": 3}, lora={"r": 2})
+    plain = json.loads(json.dumps(config.as_dict()))
+    assert differences(plain, config.as_dict()) == []
+    assert RunConfig.from_dict(plain).as_dict() == config.as_dict()
+
+
+def test_differences_name_old_and_new() -> None:
+    old, new = RunConfig().as_dict(), RunConfig(seed=3, trl={"beta": 0.1}).as_dict()
+    assert differences(old, new) == ["seed: 0 -> 3", "trl: {} -> {'beta': 0.1}"]
+
+
+def test_an_unknown_setting_offers_names() -> None:
+    with pytest.raises(InputError, match="did you mean num_eval") as caught:
+        RunConfig.from_dict({"num_evals": 3})
+    assert "eval_samples" in str(caught.value)
+
+
+@pytest.mark.parametrize("eval_set", ["test", "validation"])
+def test_generated_evaluation_problems_depend_on_no_seed(eval_set: str) -> None:
+    one, two = (
+        load_problems(RunConfig(seed=seed, eval_set=eval_set, num_train=8, num_eval=20), chat=False) for seed in (0, 1)
+    )
+    assert one.evaluation == two.evaluation
+    assert one.train != two.train
+    assert len(one.train) == 8
+    assert not {p.key for p in one.evaluation} & {p.key for p in (*one.train, *two.train)}
+    if eval_set == "validation":
+        test = load_problems(RunConfig(num_train=8, num_eval=512), chat=False)
+        assert not {p.key for p in one.evaluation} & {p.key for p in test.evaluation}
+
+
+def test_generated_training_problems_avoid_the_evaluation_file(tmp_path: Path) -> None:
+    options = {"sizes": [2], "numbers": [1, 4], "targets": [2, 12], "multiplicity": [1, None]}
+    pool = load_problems(RunConfig(num_train=6, num_eval=1, eval_data=None, problems={}), chat=False).train
+    path = tmp_path / "eval.jsonl"
+    path.write_text("".join(json.dumps({"nums": list(p.nums), "target": p.target}) + "\n" for p in pool), "utf-8")
+    problems = load_problems(RunConfig(num_train=6, eval_data=str(path)), chat=False)
+    assert problems.evaluation == pool
+    assert not {p.key for p in problems.train} & {p.key for p in pool}
+    small = load_problems(RunConfig(num_train=3, eval_data=str(path), problems=options), chat=False)
+    assert all(len(p.nums) == 2 for p in small.train)
+
+
+def test_jsonl_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    assert read_jsonl(path) == []
+    for i in range(3):
+        append_jsonl(path, {"step": i, "text": "a\u2028b"})
+    assert [row["step"] for row in read_jsonl(path)] == [0, 1, 2]
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"st')
+    assert len(read_jsonl(path)) == 3
