@@ -19,10 +19,9 @@ from unsharpen.tasks import CountDown
 
 NUM_PROBLEMS, NUM_SAMPLES = 256, 128
 BANDS = {
-    "4 numbers, 2 or more solutions (what it is trained on further)": {"sizes": (4,), "multiplicity": (2, None)},
-    "4 numbers, 2 to 4 solutions": {"sizes": (4,), "multiplicity": (2, 4)},
-    "4 numbers, 5 to 12 solutions": {"sizes": (4,), "multiplicity": (5, 12)},
-    "4 numbers, 13 or more solutions": {"sizes": (4,), "multiplicity": (13, None)},
+    "4 numbers, 6 or more solutions (the embedded task)": {"sizes": (4,), "multiplicity": (6, None)},
+    "4 numbers, 2 to 5 solutions": {"sizes": (4,), "multiplicity": (2, 5)},
+    "4 numbers, 1 solution": {"sizes": (4,), "multiplicity": (1, 1)},
     "3 numbers, 1 or more solutions": {"sizes": (3,), "multiplicity": (1, None)},
 }
 
@@ -50,8 +49,8 @@ its training data draws every distinct solution of a problem with equal probabil
 
 ## Scores
 
-{num_problems} held-out problems, {num_samples} samples each, temperature 1, no top-p or top-k; 95 % bootstrap intervals over problems.
-Command: `python scripts/countdown_tiny_card.py`.
+{num_problems} held-out problems (100 of 3 numbers), {num_samples} samples each, temperature 1, no top-p or top-k;
+95 % bootstrap intervals over problems. Command: `python scripts/countdown_tiny_card.py`.
 
 | problems | Pass@1 | @8 | @64 | @128 | distinct correct in {num_samples} | effective | solutions that exist |
 |---|---|---|---|---|---|---|---|

@@ -112,7 +112,7 @@ def get_method(name: str, **coefficients: Any) -> Method:
     """
     row = _TABLE.get(name)
     if row is None:
-        close = difflib.get_close_matches(name, _TABLE, n=3, cutoff=0.4)
+        close = difflib.get_close_matches(str(name), _TABLE, n=3, cutoff=0.4)
         raise UnknownNameError(
             f"unknown method {name!r}",
             hint=f"did you mean {' or '.join(close)}?" if close else "`unsharpen methods` lists them all",
@@ -254,11 +254,17 @@ def _ds_grpo_robust(
 
 
 def _entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
-    return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=gamma, length=length)))
+    return _entropy(gamma, 1, length, ddof, eps)
 
 
 def _entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
-    return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=-gamma, length=length)))
+    return _entropy(gamma, -1, length, ddof, eps)
+
+
+def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Recipe:
+    if gamma < 0:
+        raise InputError(f"gamma must be at least 0, found {gamma}", hint="bonus and penalty are two methods")
+    return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=sign * gamma, length=length)))
 
 
 # --- the table -----------------------------------------------------------------------------------------------------

@@ -40,13 +40,17 @@ def unsharpen(*arguments: object) -> Outcome:
     """The command in this process; an exception that a user would see as a traceback is raised."""
     argv = ["unsharpen", *map(str, arguments)]
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", argv), mock.patch.dict(os.environ, {"COLUMNS": "200"}):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main()
-                code: Any = 0
-            except SystemExit as stop:
-                code = stop.code
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+            code: Any = 0
+        except SystemExit as stop:
+            code = stop.code
     return Outcome(code or 0, out.getvalue(), err.getvalue())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from tests.cli.command import lines, unsharpen
 
 from unsharpen.engines.trl import DiverseGRPOTrainer
-from unsharpen.training import trl_arguments
+from unsharpen.tasks import CountDown, CountDownProblem
+from unsharpen.training import problems, trl_arguments
+from unsharpen.training.config import RunConfig
 
 METHODS = ("grpo", "ds-grpo-robust")
 
@@ -18,13 +21,12 @@ METHODS = ("grpo", "ds-grpo-robust")
 def _smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     for field, value in (("per_device_train_batch_size", 8), ("gradient_accumulation_steps", 2)):
         monkeypatch.setitem(trl_arguments._TINY, field, value)
-    generate = "unsharpen.training.problems._generated_train"
-    from unsharpen.training.problems import _generated_train
+    generate = problems._generated_train
 
-    def few(task: object, config: object, exclude: set[str]) -> object:
-        return _generated_train(task, config, exclude)[:64]  # type: ignore[arg-type]
+    def few(task: CountDown, config: RunConfig, exclude: set[str]) -> list[CountDownProblem]:
+        return generate(task, dataclasses.replace(config, num_train=64), exclude)
 
-    monkeypatch.setattr(generate, few)
+    monkeypatch.setattr(problems, "_generated_train", few)
 
 
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +49,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (output / method / "model" / "model.safetensors").exists()
         configs.append(json.loads((output / method / "config.json").read_text("utf-8")))
     one, two = configs
-    assert one["method"], two["method"] == METHODS
+    assert (one["method"], two["method"]) == METHODS
     assert {key for key in one if one[key] != two[key]} <= {"method", "method_args", "grpo_config"}  # the output
     bases = [lines(output / method / "evaluation.jsonl")[0] for method in METHODS]
     assert bases[0] == bases[1]  # evaluated once

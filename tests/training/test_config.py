@@ -11,7 +11,7 @@ import pytest
 from unsharpen.errors import InputError
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
 from unsharpen.training.folder import append_jsonl, read_jsonl
-from unsharpen.training.problems import load_problems
+from unsharpen.training.problems import _EVAL_POOL, load_problems
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_an_unknown_setting_offers_names() -> None:
 
 @pytest.mark.parametrize("eval_set", ["test", "validation"])
 def test_generated_evaluation_problems_depend_on_no_seed(eval_set: str) -> None:
-    one, two = (
-        load_problems(RunConfig(seed=seed, eval_set=eval_set, num_train=8, num_eval=20), chat=False) for seed in (0, 1)
-    )
+    easy = {"sizes": [3], "numbers": [1, 10]}  # quick to generate
+    settings: dict[str, Any] = {"num_train": 8, "num_eval": 20, "eval_set": eval_set, "problems": easy}
+    one, two = (load_problems(RunConfig(seed=seed, **settings), chat=False) for seed in (0, 1))
     assert one.evaluation == two.evaluation
     assert one.train != two.train
     assert len(one.train) == 8
     assert not {p.key for p in one.evaluation} & {p.key for p in (*one.train, *two.train)}
     if eval_set == "validation":
-        test = load_problems(RunConfig(num_train=8, num_eval=512), chat=False)
+        test = load_problems(RunConfig(num_train=8, num_eval=_EVAL_POOL, problems=easy), chat=False)
         assert not {p.key for p in one.evaluation} & {p.key for p in test.evaluation}
 
 

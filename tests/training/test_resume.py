@@ -262,9 +262,9 @@ def test_resuming_a_finished_run_trains_nothing(
     assert_same_run(whole, copy)
 
 
-def test_resuming_where_nothing_is_starts(whole: Path, tmp_path: Path, data: Path) -> None:
-    resume(tmp_path / "new", data)
-    assert_same_run(whole, tmp_path / "new")
+def test_resuming_where_nothing_is_starts(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "new", "--data", data, "--steps", 1, "--resume")
+    assert [row["step"] for row in lines(tmp_path / "new" / "metrics.jsonl")] == [1]
 
 
 def test_a_used_folder_needs_resume(copy: Path, data: Path) -> None:

@@ -22,6 +22,7 @@ from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
 Length = Literal["mean", "sum"]
+_LEAST_SCALE = 1e-3  # nats; below it differences between log-probs are rounding, not preference
 Reference = Literal["sampling", "base"]
 
 
@@ -100,7 +101,8 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
         u_i = l_i - mean(l),   s = root mean square of u over the batch,   z_i = clip(u_i / s, -clip, clip)
         A_i = x_i - kappa * w_p * z_i,   w_p = all_correct_weight if all of p is correct, else 1
 
-    and incorrect completions stay as they are. Centring in the class keeps the smoothing from raising the pull
+    and incorrect completions stay as they are; s is at least 0.001 nats, so that a collapsed batch does not blow up
+    rounding errors. Centring in the class keeps the smoothing from raising the pull
     towards correctness (uncentred, no gamma reverses the collapse while Pass@1 is below about .3); the batch scale
     makes kappa independent of length and of the model; the clip makes outliers harmless.
 
@@ -126,15 +128,11 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp, count = batch.xp, batch.num_correct
         zero = xp.zeros_like(batch.logprobs)
-        # Measured from the likeliest of the class, so that equal log-probs give exactly 0 and the scale no noise.
-        lowest = xp.min(batch.logprobs, axis=1, keepdims=True)
-        top = xp.max(xp.where(batch.correct, batch.logprobs, lowest), axis=1, keepdims=True)
-        below_PG = xp.where(batch.correct, batch.logprobs - top, zero)
-        u_PG = below_PG - xp.sum(below_PG, axis=1, keepdims=True) / xp.clip(count, 1, None)
-        u_PG = xp.where(batch.correct, u_PG, zero)
+        total = xp.sum(xp.where(batch.correct, batch.logprobs, zero), axis=1, keepdims=True)
+        u_PG = xp.where(batch.correct, batch.logprobs - total / xp.clip(count, 1, None), zero)
         in_class = xp.where(count >= 2, count, xp.zeros_like(count))  # a lone correct completion has u = 0
         scale = xp.sqrt(xp.sum(u_PG * u_PG) / xp.clip(xp.sum(in_class), 1, None))
-        z_PG = xp.clip(u_PG / xp.where(scale > 0, scale, xp.ones_like(scale)), -clip, clip)
+        z_PG = xp.clip(u_PG / xp.clip(scale, _LEAST_SCALE, None), -clip, clip)
         one = xp.ones_like(count)
         weight = xp.where(count == batch.num_completions, all_correct_weight * one, one)
         return advantages - kappa * weight * z_PG
