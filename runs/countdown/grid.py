@@ -46,7 +46,7 @@ def cells(kind: str) -> dict[str, RunConfig]:
     if kind == "run":
         return {
             f"{method}/seed-{seed}": RunConfig(
-                method=method, seed=seed, trl={"max_steps": STEPS}, num_eval=256, eval_samples=128, eval_every=50
+                method=method, seed=seed, trl={"max_steps": STEPS}, num_eval=256, eval_samples=128, eval_every=100
             )
             for seed in SEEDS
             for method in METHODS

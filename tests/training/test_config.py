@@ -76,7 +76,7 @@ def test_an_unknown_setting_offers_names() -> None:
 
 @pytest.mark.parametrize("eval_set", ["test", "validation"])
 def test_generated_evaluation_problems_depend_on_no_seed(eval_set: str) -> None:
-    easy = {"sizes": [3], "numbers": [1, 10]}  # quick to generate
+    easy = {"sizes": [3], "numbers": [1, 15], "multiplicity": [1, None]}  # quick to generate
     settings: dict[str, Any] = {"num_train": 8, "num_eval": 20, "eval_set": eval_set, "problems": easy}
     one, two = (load_problems(RunConfig(seed=seed, **settings), chat=False) for seed in (0, 1))
     assert one.evaluation == two.evaluation

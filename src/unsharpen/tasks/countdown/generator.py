@@ -52,19 +52,17 @@ def generate(
     _check_arguments(num_problems, sizes, numbers, targets, multiplicity, split)
     rng = Random(f"countdown {seed}")
     seen = set(exclude)
+    allowed: dict[tuple[int, ...], dict[str, int]] = {}  # sorted numbers -> key -> target, before `seen`
     problems: list[CountDownProblem] = []
     fruitless = 0
     while len(problems) < num_problems:
         nums = tuple(rng.randint(*numbers) for _ in range(rng.choice(sizes)))
-        candidates = [
-            problem
-            for target, forms in reachable(nums).items()
-            if targets[0] <= target <= targets[1] and _in_band(len(forms), multiplicity)
-            for problem in (CountDownProblem(nums, target),)
-            if problem.key not in seen and (split is None or held_out(problem.key) == (split == "eval"))
-        ]
+        ordered = tuple(sorted(nums))
+        if ordered not in allowed:
+            allowed[ordered] = _allowed(ordered, targets, multiplicity, split)
+        candidates = [target for key, target in allowed[ordered].items() if key not in seen]
         if candidates:
-            problems.append(rng.choice(candidates))
+            problems.append(CountDownProblem(nums, rng.choice(candidates)))
             seen.add(problems[-1].key)
             fruitless = 0
         elif (fruitless := fruitless + 1) >= MAX_FRUITLESS:
@@ -76,8 +74,16 @@ def generate(
     return problems
 
 
-def _in_band(count: int, band: tuple[int, int | None]) -> bool:
-    return band[0] <= count and (band[1] is None or count <= band[1])
+def _allowed(
+    nums: tuple[int, ...], targets: tuple[int, int], multiplicity: tuple[int, int | None], split: Split | None
+) -> dict[str, int]:
+    low, high = multiplicity
+    keys = {
+        CountDownProblem(nums, target).key: target
+        for target, forms in reachable(nums).items()
+        if targets[0] <= target <= targets[1] and low <= len(forms) and (high is None or len(forms) <= high)
+    }
+    return {key: target for key, target in keys.items() if split is None or held_out(key) == (split == "eval")}
 
 
 def _check_arguments(
