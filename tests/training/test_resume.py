@@ -245,6 +245,18 @@ def test_a_lora_run_resumes_to_the_bit(tmp_path: Path, data: Path, interrupt_aft
     assert lines(tmp_path / "whole" / "evaluation.jsonl") == lines(tmp_path / "cut" / "evaluation.jsonl")
 
 
+def test_a_run_that_reuses_its_completions_stops_between_batches_of_them(
+    tmp_path: Path, data: Path, interrupt_after: Callable[..., None]
+) -> None:
+    arguments = (*SMALL, *settings(data), "--set", "num_iterations=2")
+    assert unsharpen("train", "--output", tmp_path / "whole", *arguments).code == 0
+    interrupt_after(3)  # in the middle of the second batch of completions, which serves steps 3 and 4
+    assert unsharpen("train", "--output", tmp_path / "cut", *arguments).code == 130
+    assert sorted(path.name for path in (tmp_path / "cut").glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+    assert unsharpen("train", "--output", tmp_path / "cut", *arguments, "--resume").code == 0
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
 # ---------------------------------------------------------------------------------- whose folder it is
 
 

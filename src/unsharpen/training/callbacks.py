@@ -74,9 +74,14 @@ class NoStepTooMany(TrainerCallback):
 
 
 class CleanStop(TrainerCallback):
-    """The first Ctrl-C ends the run after the step in hand, with a checkpoint; the second one ends it at once."""
+    """The first Ctrl-C ends the run after the batch in hand, with a checkpoint; the second one ends it at once.
 
-    def __init__(self) -> None:
+    Args:
+        period: optimiser steps that share one batch of completions; the checkpoint lies at a multiple of it.
+    """
+
+    def __init__(self, period: int) -> None:
+        self.period = period
         self.requested = False
         self._before: Any = None
 
@@ -95,6 +100,7 @@ class CleanStop(TrainerCallback):
         self.requested = True
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.requested and state.global_step < state.max_steps:
+        at_boundary = state.global_step % self.period == 0
+        if self.requested and at_boundary and state.global_step < state.max_steps:
             control.should_training_stop = True
             control.should_save = True

@@ -36,7 +36,7 @@ from unsharpen.training.callbacks import (
 from unsharpen.training.config import TINY_MODEL, RunConfig
 from unsharpen.training.folder import RunFolder, append_jsonl, read_jsonl
 from unsharpen.training.problems import Problems, load_problems
-from unsharpen.training.trl_arguments import grpo_config
+from unsharpen.training.trl_arguments import generation_period, grpo_config
 
 _PACKAGES = ("unsharpen", "torch", "transformers", "trl", "accelerate", "datasets", "peft", "numpy")
 
@@ -105,7 +105,7 @@ def _train(
         if base_from is not None and not folder.evaluated_steps():
             append_jsonl(folder.evaluation, read_jsonl(RunFolder(base_from).evaluation)[0])
     PartialState().wait_for_everyone()
-    with CleanStop() as stop:
+    with CleanStop(generation_period(arguments)) as stop:
         _attach(trainer, config, folder, problems, stop, report)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

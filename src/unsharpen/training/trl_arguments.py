@@ -40,6 +40,8 @@ _ANY = {
 }
 """For any other model: group size and learning rate of the published runs."""
 
+_LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
+
 _NUMERIC: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
@@ -86,9 +88,21 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
         "seed": config.seed,
     }
     try:
-        return GRPOConfig(**values)
+        arguments = GRPOConfig(**values)
     except (ValueError, TypeError) as error:
         raise InputError(f"TRL refuses these settings: {error}") from error
+    if arguments.loss_type not in _LOSSES:
+        raise InputError(f"loss_type must be one of {', '.join(_LOSSES)}; found {arguments.loss_type!r}")
+    if arguments.save_steps >= 1:  # below 1 it is a share of the run
+        period = generation_period(arguments)
+        arguments.save_steps = -(-int(arguments.save_steps) // period) * period
+    return arguments
+
+
+def generation_period(arguments: GRPOConfig) -> int:
+    """Optimiser steps that share one batch of completions; a run resumes exactly only at a multiple of it."""
+    passes = int(arguments.steps_per_generation * arguments.num_iterations)
+    return max(1, passes // int(arguments.gradient_accumulation_steps))
 
 
 def _check_value(key: str, value: Any, annotation: Any) -> None:
