@@ -28,7 +28,13 @@ KEPT = {
 
 STEPS = 200
 SEEDS = (0, 1, 2)
-METHODS = ("grpo", "ds-grpo-robust", "ds-grpo-sum", "grpo-low-lr", "ds-grpo")
+METHODS: dict[str, dict[str, float]] = {  # coefficients as the search chose them, see README.md
+    "grpo": {},
+    "ds-grpo-robust": {"gamma_p": 0.2, "gamma_n": 0.0},
+    "ds-grpo-sum": {"gamma_p": 0.3, "gamma_n": 0.0},
+    "grpo-low-lr": {"learning_rate_scale": 0.3},
+    "ds-grpo": {"gamma_p": 1.0, "gamma_n": 0.0},
+}
 
 TUNE_STEPS = 100
 TUNE_SEED = 100
@@ -37,7 +43,6 @@ TUNE: dict[str, list[dict[str, float]]] = {
     "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}, {"gamma_p": 0.4}],
     "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
     "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
-    "grpo-low-lr": [{"learning_rate_scale": 0.3}],
 }
 
 
@@ -46,10 +51,16 @@ def cells(kind: str) -> dict[str, RunConfig]:
     if kind == "run":
         return {
             f"{method}/seed-{seed}": RunConfig(
-                method=method, seed=seed, trl={"max_steps": STEPS}, num_eval=256, eval_samples=128, eval_every=100
+                method=method,
+                method_args=coefficients,
+                seed=seed,
+                trl={"max_steps": STEPS},
+                num_eval=256,
+                eval_samples=128,
+                eval_every=100,
             )
             for seed in SEEDS
-            for method in METHODS
+            for method, coefficients in METHODS.items()
         }
     return {
         f"{method}/{','.join(f'{k}={v}' for k, v in setting.items()) or 'default'}": RunConfig(

@@ -211,7 +211,7 @@ def _ds_grpo(
 
 def _ds_grpo_sum(
     *,
-    gamma_p: float = 0.1,
+    gamma_p: float = 0.3,
     gamma_n: float = 0.0,
     ddof: int = 1,
     eps: float = 1e-4,
@@ -244,7 +244,7 @@ def _ds_grpo_centered(*, kappa: float = 0.2, clip: float = 3.0, all_correct_weig
 
 def _ds_grpo_robust(
     *,
-    gamma_p: float = 0.1,
+    gamma_p: float = 0.2,
     gamma_n: float = 0.0,
     length: Length = "sum",
     reference: Reference = "sampling",
