@@ -23,9 +23,9 @@ from transformers import logging as transformers_logging
 from trl import GRPOTrainer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer
+from unsharpen.training.build import countdown_reward, load_tokenizer, model_path
 from unsharpen.training.config import RunConfig
 from unsharpen.training.problems import load_problems
-from unsharpen.training.run import countdown_reward, load_tokenizer, model_path
 from unsharpen.training.trl_arguments import grpo_config
 
 PARTS = ("_generate_single_turn", "_calculate_rewards", "_compute_loss")

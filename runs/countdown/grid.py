@@ -63,7 +63,7 @@ def cells(kind: str) -> dict[str, RunConfig]:
             for method, coefficients in METHODS.items()
         }
     return {
-        f"{method}/{','.join(f'{k}={v}' for k, v in setting.items()) or 'default'}": RunConfig(
+        f"{method}/{'_'.join(f'{k}-{v}' for k, v in setting.items()) or 'default'}": RunConfig(
             method=method,
             method_args=setting,
             seed=TUNE_SEED,

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.command import SMALL, Outcome, unsharpen
 
 from unsharpen.training.config import RunConfig
-from unsharpen.training.run import model_path
+from unsharpen.training.build import model_path
 
 
 def refused(output: Path, *arguments: object) -> str:

@@ -21,7 +21,7 @@ from unsharpen.metrics import effective_number, pass_at_k
 from unsharpen.reports import load_run, summary_rows
 from unsharpen.tasks import CountDown
 from unsharpen.training.config import RunConfig
-from unsharpen.training.run import model_path
+from unsharpen.training.build import model_path
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "grpo-low-lr": {"learning_rate_scale": 0.3, "ddof": 1, "eps": 1e-4},
     "grpo-kl": {"kl_coef": 1e-3, "ddof": 1, "eps": 1e-4},
     "ds-grpo": {"gamma_p": 0.05, "gamma_n": 0.05, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
-    "ds-grpo-sum": {"gamma_p": 0.1, "gamma_n": 0.0, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
+    "ds-grpo-sum": {"gamma_p": 0.3, "gamma_n": 0.0, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
     "ds-grpo-token": {"gamma_p": 0.01, "gamma_n": 0.01, "ddof": 1, "eps": 1e-4},
     "ds-grpo-reward": {"gamma_p": 0.01, "gamma_n": 0.01, "length": "mean", "reference": "sampling"},
     "ds-grpo-centered": {"kappa": 0.2, "clip": 3.0, "all_correct_weight": 0.1},
-    "ds-grpo-robust": {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum", "reference": "sampling"},
+    "ds-grpo-robust": {"gamma_p": 0.2, "gamma_n": 0.0, "length": "sum", "reference": "sampling"},
     "entropy-bonus-seq": {"gamma": 0.02, "length": "sum", "ddof": 1, "eps": 1e-4},
     "entropy-penalty-seq": {"gamma": 0.02, "length": "sum", "ddof": 1, "eps": 1e-4},
 }

@@ -139,11 +139,11 @@ GOLDEN = [
         ],
     ),
     # gamma_p .1 on the sum, gamma_n 0: + .1 * 4
-    Row("ds-grpo-sum", ONE_OF_4, [[UP + 0.4, DOWN, DOWN, DOWN]]),
+    Row("ds-grpo-sum", ONE_OF_4, [[UP + 0.4, DOWN, DOWN, DOWN]], {"gamma_p": 0.1}),
     # gamma_n .2: - .2 * (2, 6, 3)
-    Row("ds-grpo-sum", ONE_OF_4, [[UP + 0.4, DOWN - 0.4, DOWN - 1.2, DOWN - 0.6]], {"gamma_n": 0.2}),
+    Row("ds-grpo-sum", ONE_OF_4, [[UP + 0.4, DOWN - 0.4, DOWN - 1.2, DOWN - 0.6]], {"gamma_p": 0.1, "gamma_n": 0.2}),
     # groups with at most one correct are not skipped, nor are uniform ones: .1 * (1, 2, 3, 6)
-    Row("ds-grpo-sum", ALL_OF_4, [[0.1, 0.2, 0.3, 0.6]]),
+    Row("ds-grpo-sum", ALL_OF_4, [[0.1, 0.2, 0.3, 0.6]], {"gamma_p": 0.1}),
     # the mean over tokens is the mean form: .01 * m
     Row("ds-grpo-token", ONE_OF_4, [[UP + 0.02, DOWN - 0.01, DOWN - 0.02, DOWN - 0.03]]),
     # s = 1 + .01 * 2, 0 - .01 * (1, 2, 3); mean (1.02 - .06) / 4 = .24
@@ -171,14 +171,14 @@ GOLDEN = [
     # a lone correct completion is not smoothed: (r - 1/5) / .4
     Row("ds-grpo-centered", ONE_OF_5, [[2, -0.5, 0, -0.5, -0.5, -0.5]]),
     # s = 1 + .1 * 4, 0; mean 1.4 / 5 = .28; sigma of the flags .4: 1.12 / .4, -.28 / .4
-    Row("ds-grpo-robust", ONE_OF_5, [[2.8, -0.7, 0, -0.7, -0.7, -0.7]]),
+    Row("ds-grpo-robust", ONE_OF_5, [[2.8, -0.7, 0, -0.7, -0.7, -0.7]], {"gamma_p": 0.1}),
     # gamma_n .1: s = 1.4 | -.1, -.2, -.3, -.4; mean .4 / 5 = .08; (1.32 | -.18, -.28, -.38, -.48) / .4
-    Row("ds-grpo-robust", ONE_OF_5, [[3.3, -0.45, 0, -0.7, -0.95, -1.2]], {"gamma_n": 0.1}),
+    Row("ds-grpo-robust", ONE_OF_5, [[3.3, -0.45, 0, -0.7, -0.95, -1.2]], {"gamma_p": 0.1, "gamma_n": 0.1}),
     # one of 17: sigma sqrt(16) / 17 = .235 -> floor .25; s = 1.7, mean .1: 1.6 / .25, -.1 / .25
-    Row("ds-grpo-robust", ONE_OF_17, [[6.4] + [-0.4] * 16]),
-    Row("ds-grpo-robust", ALL_OF_4, [[0, 0, 0, 0]]),
+    Row("ds-grpo-robust", ONE_OF_17, [[6.4] + [-0.4] * 16], {"gamma_p": 0.1}),
+    Row("ds-grpo-robust", ALL_OF_4, [[0, 0, 0, 0]], {"gamma_p": 0.1}),
     # s = 1 + .1 * 4 | .1, .1, 0; mean .4; sigma of the *flags*, sqrt(3) / 4
-    Row("ds-grpo-robust", FORMAT_BONUS, [[v / (math.sqrt(3) / 4) for v in (1.0, -0.3, -0.3, -0.4)]]),
+    Row("ds-grpo-robust", FORMAT_BONUS, [[v / (math.sqrt(3) / 4) for v in (1.0, -0.3, -0.3, -0.4)]], {"gamma_p": 0.1}),
     # GRPO + .02 * (4, 2, 6, 3), right or wrong
     Row("entropy-bonus-seq", ONE_OF_4, [[UP + 0.08, DOWN + 0.04, DOWN + 0.12, DOWN + 0.06]]),
     # .1 * m

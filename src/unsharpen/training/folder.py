@@ -44,7 +44,7 @@ class RunFolder:
             if changed:
                 raise InputError(
                     f"{self.path} holds another run; it differs in " + "; ".join(changed),
-                    hint="choose another --output, or repeat that run's own settings with --resume",
+                    hint="choose another --output, or give that run's own settings",
                 )
             if not resume:
                 raise InputError(

@@ -144,7 +144,7 @@ class CountDown:
             if check_solvable and not solver.is_reachable(problem.nums, problem.target):
                 raise DataError(
                     f"{source}, row {number}: must have a solution; {problem.key} has none",
-                    hint="remove the row, or pass check_solvable=False",
+                    hint="remove the row; from Python, load(..., check_solvable=False) lets it pass",
                 )
             problems.append(problem)
         return problems

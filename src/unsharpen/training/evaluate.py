@@ -1,0 +1,55 @@
+"""The evaluation of the weights in hand, on every process that takes part in the run."""
+
+from __future__ import annotations
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from trl.models.utils import unwrap_model_for_generation
+
+from unsharpen.engines.trl import DiverseGRPOTrainer
+from unsharpen.evaluation.runner import judge
+from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
+from unsharpen.training.callbacks import Evaluate
+from unsharpen.training.config import RunConfig
+from unsharpen.training.folder import RunFolder, append_jsonl
+from unsharpen.training.problems import Problems
+
+
+def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFolder, problems: Problems) -> Evaluate:
+    """A function ``(step, samples per problem)`` that appends a line to ``evaluation.jsonl``.
+
+    Each process samples its share of the problems; the first one judges and writes. The sampling has its own random
+    numbers, so a run trains the same way however often it is evaluated.
+    """
+    arguments = trainer.args
+    settings = SamplingSettings(
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        max_new_tokens=arguments.max_completion_length,
+        batch_size=1024 if config.is_tiny else arguments.per_device_train_batch_size * 4,
+    )
+    prompts = [problems.prompt(p) for p in problems.evaluation]
+    state = PartialState()
+
+    def evaluate(step: int, num_samples: int) -> None:
+        mine = range(state.process_index, len(prompts), state.num_processes)
+        seed = 7_919 * step + config.seed * 104_729 + state.process_index
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+            completions = sample(
+                model,
+                trainer.processing_class,
+                [prompts[i] for i in mine],
+                num_samples=num_samples,
+                settings=settings,
+                seed=seed,
+            )
+            texts = list(zip(mine, completions, strict=True))
+        gathered = sorted(gather_object(texts))
+        if not state.is_main_process:
+            return
+        path = folder.samples / f"step-{step:06d}.jsonl" if config.keep_samples else None
+        counts = judge(problems.task, problems.evaluation, (texts for _, texts in gathered), samples_path=path)
+        row = {"step": step, "temperature": settings.temperature, "top_p": settings.top_p, **counts}
+        append_jsonl(folder.evaluation, row)
+
+    return evaluate
