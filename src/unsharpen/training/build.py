@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import shlex
 import subprocess
@@ -72,9 +73,10 @@ def provenance(arguments: Any, problems: Problems) -> dict[str, Any]:
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     ).stdout.strip()
-    usual = type(arguments)(arguments.output_dir).to_dict()
+    values = arguments.to_dict()
+    usual = {f.name: f.default for f in dataclasses.fields(arguments) if f.default is not dataclasses.MISSING}
     return {
-        "grpo_config": {key: value for key, value in arguments.to_dict().items() if value != usual[key]},
+        "grpo_config": {name: values[name] for name, default in usual.items() if values[name] != default},
         "num_train_problems": len(problems.train),
         "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
         "source_revision": revision or None,
