@@ -190,6 +190,22 @@ def test_a_method_without_its_log_probs_fails_before_the_first_step(make_trainer
     assert hungry.requires == {"logprobs"}
 
 
+def test_holes_in_vllms_log_probs_are_filled_from_the_old_ones(make_trainer: Make) -> None:
+    trainer = make_trainer("ds-grpo")
+    trainer.use_vllm = True  # no vLLM here: the batch is what TRL makes of its answers, NaN where it gave none
+    nan = float("nan")
+    output = {
+        "sampling_per_token_logps": torch.tensor([[-1.0, nan, -3.0], [-4.0, -5.0, 0.0]]),
+        "old_per_token_logps": torch.tensor([[-1.5, -2.5, -3.5], [-4.5, -5.5, -9.0]]),
+    }
+    trainer._lengths = torch.tensor([3, 2])
+    filled = trainer._token_logprobs(output)
+    assert filled.tolist() == [[-1.0, -2.5, -3.0], [-4.0, -5.0, 0.0]]
+    assert "sampling_per_token_logps" in output  # TRL's importance sampling reads it
+    with pytest.raises(EngineError, match="NaN"):
+        trainer._token_logprobs({"sampling_per_token_logps": output["sampling_per_token_logps"]})
+
+
 def test_nan_reward_is_an_error(make_trainer: Make) -> None:
     def broken(completions: list[str], **kwargs: Any) -> list[float]:
         return [0.0, float("nan"), *([0.0] * (len(completions) - 2))]

@@ -139,7 +139,8 @@ class DiverseGRPOTrainer(GRPOTrainer):
         old = output.get("old_per_token_logps")
         if old is None:
             raise EngineError("vLLM returned NaN log-probabilities and the trainer has no others to put in")
-        return torch.where(sampled.isnan(), old, sampled) * output["completion_mask"]
+        own = torch.arange(sampled.shape[1], device=sampled.device) < self._lengths[:, None]
+        return torch.where(sampled.isnan(), old, sampled) * own
 
     def _group_batch(self, output: dict[str, Any], token_logprobs: Any, group_size: int) -> GroupBatch:
         """The global batch, [P, G]: TRL keeps a prompt's completions next to each other across processes."""
