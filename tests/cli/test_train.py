@@ -20,8 +20,8 @@ from unsharpen.methods import get_method
 from unsharpen.metrics import effective_number, pass_at_k
 from unsharpen.reports import load_run, summary_rows
 from unsharpen.tasks import CountDown
-from unsharpen.training.config import RunConfig
 from unsharpen.training.build import model_path
+from unsharpen.training.config import RunConfig
 
 
 @pytest.fixture(scope="module")
