@@ -10,6 +10,7 @@ import tempfile
 _scratch = tempfile.mkdtemp(prefix="unsharpen-tests-")
 os.environ.update(
     {
+        "OMP_NUM_THREADS": "1",  # sums in one order, and no fight for cores between tests and their subprocesses
         "HF_HOME": _scratch,
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -23,10 +24,14 @@ os.environ.update(
 
 import shutil  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+from unsharpen.tasks import CountDown  # noqa: E402
+from unsharpen.tasks.hub import write_rows  # noqa: E402
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
@@ -51,3 +56,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def _remove_scratch() -> Iterator[None]:
     yield
     shutil.rmtree(_scratch, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 small problems; reading them is quicker than generating the default ones."""
+    task = CountDown()
+    path = tmp_path_factory.mktemp("data") / "problems.jsonl"
+    write_rows(path, [task.to_row(p) for p in task.generate(40, seed=7, sizes=(3,), numbers=(1, 10))])
+    return path

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
@@ -77,8 +76,3 @@ def make_trainer(tmp_path: Path, rows: list[dict[str, Any]]) -> Make:
         return DiverseGRPOTrainer(method=method, **common)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
