@@ -15,7 +15,7 @@ METHODS = ("grpo", "ds-grpo-robust")
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for both runs and the report.")] = Path("demo"),
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each run.")] = 250,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each run.")] = 200,
     num_eval: Annotated[int, typer.Option(help="Problems in an evaluation.")] = 128,
     seed: Annotated[int, typer.Option(help="The same for both runs.")] = 0,
 ) -> None:

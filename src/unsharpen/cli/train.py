@@ -30,7 +30,8 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output.")] = False,
     steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps; the same as --set max_steps=N. [default: 300]")
+        int | None,
+        typer.Option(help="Optimiser steps; the same as --set max_steps=N. [default: 200, or 300 for other models]"),
     ] = None,
     set_: Annotated[
         list[str] | None,
