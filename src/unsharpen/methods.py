@@ -13,21 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from unsharpen.advantages import variants
 from unsharpen.advantages.baselines import (
     divide_by_group_mean,
-    divide_by_group_std,
-    skip_uniform_groups,
+    standardize_group,
     subtract_group_mean,
     subtract_leave_one_out_mean,
 )
 from unsharpen.advantages.chain import Transform, chain
-from unsharpen.advantages.smoothing import (
-    Length,
-    Reference,
-    centered_smoothing,
-    differential_smoothing,
-    entropy_smoothing,
-)
+from unsharpen.advantages.smoothing import Length, entropy_smoothing
 from unsharpen.advantages.tokens import TokenTransform, spread_smoothing_over_tokens
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError, UnknownNameError
@@ -59,6 +53,7 @@ class Method:
         summary: one line.
         equation: plain text, in the notation of the documentation.
         paper: arXiv number or other source.
+        notes: where the form comes from, how it deviates, and when to use it; may be empty.
     """
 
     name: str
@@ -67,6 +62,7 @@ class Method:
     summary: str
     equation: str
     paper: str
+    notes: str = ""
 
     @property
     def requires(self) -> frozenset[str]:
@@ -88,7 +84,7 @@ class Method:
 
 @dataclass(frozen=True)
 class _Row:
-    build: Callable[..., Recipe]
+    build: Callable[..., Transform | Recipe]
     summary: str
     equation: str
     paper: str
@@ -127,7 +123,9 @@ def get_method(name: str, **coefficients: Any) -> Method:
                 hint=f"did you mean {' or '.join(close)}?" if close else None,
             )
         values[key] = _checked(name, key, value, hints[key])
-    return Method(name, values, row.build(**values), row.summary, row.equation, row.paper)
+    built = row.build(**values)
+    recipe = built if isinstance(built, Recipe) else Recipe(built)
+    return Method(name, values, recipe, row.summary, row.equation, row.paper, inspect.getdoc(row.build) or "")
 
 
 def list_methods() -> list[str]:
@@ -157,114 +155,59 @@ def _checked(method: str, key: str, value: Any, expected: Any) -> Any:
     raise InputError(f"{method}: {key} must be {wanted}, found {value!r}")
 
 
-# --- builders: keyword arguments are the coefficients --------------------------------------------------------------
+# --- builders: keyword arguments are the coefficients; a chain, or a Recipe where the engine has a part ------------
 
 
-def _standardised(ddof: int, eps: float) -> Transform:
-    """(r - mean) / (std + eps); the spread is that of the rewards, so TRL's own numbers come out bit for bit."""
-    return chain(subtract_group_mean(), divide_by_group_std(ddof=ddof, eps=eps, of="rewards"))
-
-
-def _binary_std() -> Transform:
-    return divide_by_group_std(of="correct", ddof=0, eps=0.0, floor=0.25)
-
-
-def _grpo(*, ddof: int = 1, eps: float = 1e-4) -> Recipe:
-    return Recipe(_standardised(ddof, eps))
+def _grpo(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
+    return standardize_group(ddof=ddof, eps=eps)
 
 
 def _dr_grpo() -> Recipe:
     return Recipe(subtract_group_mean(), settings={"loss": "dr_grpo"})
 
 
-def _rloo() -> Recipe:
-    return Recipe(subtract_leave_one_out_mean())
+def _rloo() -> Transform:
+    return subtract_leave_one_out_mean()
 
 
-def _maxrl(*, eps: float = 1e-6) -> Recipe:
-    return Recipe(chain(subtract_group_mean(), divide_by_group_mean(eps=eps)))
+def _maxrl(*, eps: float = 1e-6) -> Transform:
+    return chain(subtract_group_mean(), divide_by_group_mean(eps=eps))
 
 
 def _grpo_low_lr(*, learning_rate_scale: float = 0.3, ddof: int = 1, eps: float = 1e-4) -> Recipe:
     if learning_rate_scale <= 0:
         raise InputError(f"learning_rate_scale must be above 0, found {learning_rate_scale}")
-    return Recipe(_standardised(ddof, eps), settings={"learning_rate_scale": learning_rate_scale})
+    return Recipe(_grpo(ddof=ddof, eps=eps), settings={"learning_rate_scale": learning_rate_scale})
 
 
 def _grpo_kl(*, kl_coef: float = 1e-3, ddof: int = 1, eps: float = 1e-4) -> Recipe:
     if kl_coef < 0:
         raise InputError(f"kl_coef must be at least 0, found {kl_coef}")
-    return Recipe(_standardised(ddof, eps), settings={"kl_coef": kl_coef})
-
-
-def _ds_grpo(
-    *,
-    gamma_p: float = 0.05,
-    gamma_n: float = 0.05,
-    ddof: int = 1,
-    eps: float = 1e-4,
-    reference: Reference = "sampling",
-) -> Recipe:
-    smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length="mean", reference=reference)
-    return Recipe(chain(_standardised(ddof, eps), smooth))
-
-
-def _ds_grpo_sum(
-    *,
-    gamma_p: float = 0.3,
-    gamma_n: float = 0.0,
-    ddof: int = 1,
-    eps: float = 1e-4,
-    reference: Reference = "sampling",
-) -> Recipe:
-    smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length="sum", reference=reference)
-    return Recipe(chain(_standardised(ddof, eps), smooth))
+    return Recipe(_grpo(ddof=ddof, eps=eps), settings={"kl_coef": kl_coef})
 
 
 def _ds_grpo_token(*, gamma_p: float = 0.01, gamma_n: float = 0.01, ddof: int = 1, eps: float = 1e-4) -> Recipe:
-    mean_form = _ds_grpo(gamma_p=gamma_p, gamma_n=gamma_n, ddof=ddof, eps=eps)
-    return Recipe(mean_form.transform, spread_smoothing_over_tokens(gamma_p=gamma_p, gamma_n=gamma_n))
+    """Per token: ``A_it = GRPO_i - gamma_p log pi_old(y_it)`` if correct, ``+ gamma_n log pi_old(y_it)`` if not.
+
+    Source: code of arXiv 2511.19942 around its first submission; .01 / .01 are its coefficients. Written as the mean
+    form plus a step that spreads its term over the tokens, which comes to the same.
+    """
+    spread = spread_smoothing_over_tokens(gamma_p=gamma_p, gamma_n=gamma_n)
+    return Recipe(variants.ds_grpo(gamma_p=gamma_p, gamma_n=gamma_n, ddof=ddof, eps=eps), spread)
 
 
-def _ds_grpo_reward(
-    *,
-    gamma_p: float = 0.01,
-    gamma_n: float = 0.01,
-    length: Length = "mean",
-    reference: Reference = "sampling",
-) -> Recipe:
-    smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length=length, reference=reference)
-    return Recipe(chain(smooth, subtract_group_mean()))
-
-
-def _ds_grpo_centered(*, kappa: float = 0.2, clip: float = 3.0, all_correct_weight: float = 0.1) -> Recipe:
-    smooth = centered_smoothing(kappa=kappa, clip=clip, all_correct_weight=all_correct_weight)
-    return Recipe(chain(subtract_group_mean(), smooth, _binary_std()))
-
-
-def _ds_grpo_robust(
-    *,
-    gamma_p: float = 0.2,
-    gamma_n: float = 0.0,
-    length: Length = "sum",
-    reference: Reference = "sampling",
-) -> Recipe:
-    smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length=length, reference=reference)
-    return Recipe(chain(smooth, subtract_group_mean(), _binary_std(), skip_uniform_groups()))
-
-
-def _entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
+def _entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
     return _entropy(gamma, 1, length, ddof, eps)
 
 
-def _entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
+def _entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
     return _entropy(gamma, -1, length, ddof, eps)
 
 
-def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Recipe:
+def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Transform:
     if gamma < 0:
         raise InputError(f"gamma must be at least 0, found {gamma}", hint="bonus and penalty are two methods")
-    return Recipe(chain(_standardised(ddof, eps), entropy_smoothing(gamma=sign * gamma, length=length)))
+    return chain(_grpo(ddof=ddof, eps=eps), entropy_smoothing(gamma=sign * gamma, length=length))
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -308,13 +251,13 @@ _TABLE: dict[str, _Row] = {
         "control",
     ),
     "ds-grpo": _Row(
-        _ds_grpo,
+        variants.ds_grpo,
         "Differential smoothing with the mean token log-prob, after scaling (the published default)",
         "A_i = GRPO_i - gamma_p m_i if correct, + gamma_n m_i if not; m_i = log pi_old(y_i) / |y_i|",
         f"{_DS_PAPER}, Eq. 6, mean form",
     ),
     "ds-grpo-sum": _Row(
-        _ds_grpo_sum,
+        variants.ds_grpo_sum,
         "Differential smoothing with the summed log-prob, after scaling (Eq. 6 as printed)",
         "A_i = GRPO_i - gamma_p l_i if correct, + gamma_n l_i if not; l_i = log pi_old(y_i)",
         f"{_DS_PAPER}, Eq. 6",
@@ -326,19 +269,19 @@ _TABLE: dict[str, _Row] = {
         f"{_DS_PAPER}, early code",
     ),
     "ds-grpo-reward": _Row(
-        _ds_grpo_reward,
+        variants.ds_grpo_reward,
         "Differential smoothing of the score, then centred, without scaling",
         "s_i = r_i - gamma_p m_i if correct, + gamma_n m_i if not; A_i = s_i - mean s",
         f"{_DS_PAPER}, CountDown code",
     ),
     "ds-grpo-centered": _Row(
-        _ds_grpo_centered,
+        variants.ds_grpo_centered,
         "Scale-free smoothing: z-score of the log-prob within the correct class",
         "A_i = (r_i - mean r - kappa w z_i) / max(std correct, .25); z_i = clip((l_i - mean l) / batch scale)",
         "unsharpen (theory notes)",
     ),
     "ds-grpo-robust": _Row(
-        _ds_grpo_robust,
+        variants.ds_grpo_robust,
         "Smoothed score through a floored binary std, uniform groups skipped",
         "s_i = r_i - gamma_p l_i if correct, + gamma_n l_i if not; A_i = (s_i - mean s) / max(std correct, .25)",
         "unsharpen (theory notes)",

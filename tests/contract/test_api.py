@@ -29,6 +29,7 @@ def test_exported_names() -> None:
         "entropy_smoothing",
         "skip_uniform_groups",
         "spread_smoothing_over_tokens",
+        "standardize_group",
         "subtract_group_mean",
         "subtract_leave_one_out_mean",
     ]
@@ -126,6 +127,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.subtract_group_mean, "(*, singleton='zero')"),
     (advantages.subtract_leave_one_out_mean, "()"),
     (advantages.divide_by_group_std, "(*, ddof=1, eps=0.0001, floor=0.0, of='input', singleton='zero')"),
+    (advantages.standardize_group, "(*, ddof=1, eps=0.0001)"),
     (advantages.divide_by_batch_std, "(*, ddof=1, eps=0.0001)"),
     (advantages.divide_by_group_mean, "(*, eps=1e-06)"),
     (advantages.skip_uniform_groups, "()"),
@@ -151,6 +153,7 @@ def test_method_attributes() -> None:
         "summary",
         "equation",
         "paper",
+        "notes",
     ]
     assert method.requires == {"logprobs", "lengths"}
     assert list(vars(method.recipe)) == ["transform", "token_transform", "settings"]

@@ -5,6 +5,7 @@ from unsharpen.advantages.baselines import (
     divide_by_group_mean,
     divide_by_group_std,
     skip_uniform_groups,
+    standardize_group,
     subtract_group_mean,
     subtract_leave_one_out_mean,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "entropy_smoothing",
     "skip_uniform_groups",
     "spread_smoothing_over_tokens",
+    "standardize_group",
     "subtract_group_mean",
     "subtract_leave_one_out_mean",
 ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from unsharpen.advantages.chain import Transform
+from unsharpen.advantages.chain import Transform, chain
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
@@ -108,6 +108,17 @@ def divide_by_group_std(
         return _masked(advantages / xp.where(uniform, xp.ones_like(scale), scale), batch)
 
     return Transform("divide_by_group_std", apply)
+
+
+def standardize_group(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
+    """The GRPO advantage: ``A_i = (r_i - mean_j r_j) / (std_j r_j + eps)``.
+
+    The std is that of the rewards themselves, not of their centred values, so TRL's numbers come out bit for bit.
+
+    References:
+        GRPO, arXiv 2402.03300.
+    """
+    return chain(subtract_group_mean(), divide_by_group_std(ddof=ddof, eps=eps, of="rewards"))
 
 
 def divide_by_batch_std(*, ddof: int = 1, eps: float = 1e-4) -> Transform:

@@ -41,6 +41,9 @@ def _show(console: Console, name: str) -> None:
         ("chain", method.recipe.transform.name),
     ):
         console.print(f"  {label}: {text}", highlight=False, markup=False)
+    if method.notes:
+        for paragraph in method.notes.replace("``", "").split("\n\n"):
+            console.print(f"\n{' '.join(paragraph.split())}", highlight=False, markup=False)
 
 
 def _needs(fields: frozenset[str]) -> str:
