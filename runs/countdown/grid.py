@@ -89,17 +89,20 @@ def compute(kind: str, name: str, config: RunConfig) -> None:
     result = train(config, folder, resume=folder.exists(), base_from=base.parent if base else None)
     if not result.finished:
         raise SystemExit(f"{name}: stopped; the same command continues")
-    collect(folder, target)
+    collect(kind, folder, target)
     print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def collect(folder: Path, target: Path) -> None:
+def collect(kind: str, folder: Path, target: Path) -> None:
     """Copy configuration and evaluations, and the main columns of the training curve."""
     target.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     slim = [{key: _rounded(row[key]) for key in row if key in KEPT} for row in rows]
     (target / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in slim))
-    (target / "config.json").write_text((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    config["command"] = f"python runs/countdown/grid.py {kind}"
+    config["grpo_config"] = {k: v for k, v in config["grpo_config"].items() if not k.endswith("_dir")}
+    (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (target / "evaluation.jsonl").write_text((folder / "evaluation.jsonl").read_text())
 
 

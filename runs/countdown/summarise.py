@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unsharpen.metrics import bootstrap_over_seeds
+from unsharpen.metrics import bootstrap_over_seeds, crossover
 from unsharpen.reports import Run, load_run
 
 HERE = Path(__file__).parent
@@ -48,6 +48,11 @@ def print_table(title: str, rows: dict[str, dict[str, np.ndarray]]) -> None:
         print(f"| {method} | " + " | ".join(str(bootstrap_over_seeds(row[n], nan="omit")) for n in names) + " |")
 
 
+def catches_up(run: Run) -> str:
+    found = crossover(run.base.num_samples, run.base.num_correct, run.final.num_samples, run.final.num_correct)
+    return f"never up to {found.max_k}" if found.k is None else str(found.k)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["results", "tuning"])
@@ -69,6 +74,9 @@ def main() -> None:
             differences[name] = {c: v - finals[reference][c] for c, v in table.items() if c != "effective"}
     if differences:
         print_table("Minus GRPO, paired by problem and seed", differences)
+    print("\n### Number of tries at which the base model has caught up, by seed\n")
+    for name, runs in groups.items():
+        print(f"- {name}: {', '.join(catches_up(run) for run in runs)}")
     multiplicity = first.final.multiplicity
     edges = np.quantile(multiplicity, [1 / 3, 2 / 3])
     band = np.digitize(multiplicity, edges, right=True)
