@@ -36,7 +36,7 @@ tags: [countdown, reinforcement-learning, pass-at-k]
 # countdown-tiny
 
 A decoder (Llama type, {parameters:,} parameters, one token per number and symbol) that proposes solutions of CountDown
-problems: `3 5 8 2 = 24 :` is answered by an expression such as `( 5 - 2 ) * 8`, or rather by any of the expressions
+problems: `2 3 4 5 = 24 :` is answered by an expression such as `( 5 + 3 + 4 ) * 2`, or rather by any of the expressions
 that it was shown. It exists so that reinforcement learning can be studied in minutes on a CPU. It is wide on purpose:
 its training data draws every distinct solution of a problem with equal probability.
 
