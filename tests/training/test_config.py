@@ -12,6 +12,7 @@ from unsharpen.errors import InputError
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
 from unsharpen.training.folder import append_jsonl, read_jsonl
 from unsharpen.training.problems import _EVAL_POOL, load_problems
+from unsharpen.training.trl_arguments import grpo_config
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,11 @@ def test_jsonl_lines(tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write('{"st')
     assert len(read_jsonl(path)) == 3
+
+
+def test_the_example_file_is_a_run(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "run.yaml"
+    config = RunConfig.from_dict(load_yaml(example))
+    arguments = grpo_config(config, tmp_path)
+    assert arguments.learning_rate == 1e-6
+    assert config.resolve_method().coefficients["gamma_p"] == 0.05
