@@ -38,14 +38,16 @@ tags: [countdown, reinforcement-learning, pass-at-k]
 A decoder (Llama type, {parameters:,} parameters, one token per number and symbol) that proposes solutions of CountDown
 problems: `2 3 4 5 = 24 :` is answered by an expression such as `( 5 + 3 + 4 ) * 2`, or rather by any of the expressions
 that it was shown. It exists so that reinforcement learning can be studied in minutes on a CPU. It is wide on purpose:
-its training data draws every distinct solution of a problem with equal probability.
+every (problem, distinct solution) pair of its training data is equally likely, so a problem counts as often as it has
+solutions, and four batches in five have 4 numbers.
 
 - Data: {pairs_3:,} (problem, solution) pairs with 3 numbers and {pairs_4:,} with 4 numbers, generated; numbers 1-10,
   targets 1-60, each solution written with random order and minimal brackets. One problem in ten is held out by a
   hash of the problem and never trained on.
 - Training: {steps:,} steps of {batch_size} examples, AdamW, peak learning rate {learning_rate}, seed {seed},
   {minutes:.0f} minutes on two CPU cores. Script: `scripts/make_countdown_tiny.py`.
-- Limits: it knows the integers 0 to 100 and has seen 1 to 10 as given numbers. It writes no text.
+- Limits: Pass@1 on the embedded task is .24, below the .3 that was aimed at; the loss was still falling when the
+  training ended. It knows the integers 0 to 100 and has seen 1 to 10 as given numbers. It writes no text.
 
 ## Scores
 

@@ -3,7 +3,8 @@
     python runs/countdown/summarise.py results     # the test problems, all seeds
     python runs/countdown/summarise.py tuning      # the validation problems, one seed
 
-Intervals: 95 % bootstrap over problems and seeds; differences are paired by problem and seed.
+Intervals: 95 % bootstrap over problems and seeds (the base model has one evaluation: over problems); differences are
+paired by problem and seed.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ from unsharpen.reports import Run, load_run
 HERE = Path(__file__).parent
 
 
-def load(folder: Path, depth: int) -> dict[str, list[Run]]:
+def load(folder: Path) -> dict[str, list[Run]]:
     """Name of a setting -> its runs, one per seed."""
     found: dict[str, list[Run]] = defaultdict(list)
-    for path in sorted(folder.glob("/".join(["*"] * depth))):
+    for path in sorted(folder.glob("*/*")):
         if (path / "evaluation.jsonl").exists():
-            name = (
-                path.parent.name if depth == 2 and path.name.startswith("seed-") else f"{path.parent.name} {path.name}"
-            )
+            name = path.parent.name if path.name.startswith("seed-") else f"{path.parent.name} {path.name}"
             found[name].append(load_run(path))
     return found
 
@@ -48,6 +47,10 @@ def print_table(title: str, rows: dict[str, dict[str, np.ndarray]]) -> None:
         print(f"| {method} | " + " | ".join(str(bootstrap_over_seeds(row[n], nan="omit")) for n in names) + " |")
 
 
+def seeds(runs: list[Run]) -> list[int]:
+    return [run.config["seed"] for run in runs]
+
+
 def catches_up(run: Run) -> str:
     found = crossover(run.base.num_samples, run.base.num_correct, run.final.num_samples, run.final.num_correct)
     return f"never up to {found.max_k}" if found.k is None else str(found.k)
@@ -57,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["results", "tuning"])
     args = parser.parse_args()
-    groups = load(HERE / args.kind, 2)
+    groups = load(HERE / args.kind)
     samples = min(run.final.num_samples for runs in groups.values() for run in runs)
     ks = [k for k in (1, 8, 64, 128) if k <= samples]
     finals = {name: columns(runs, ks, "final") for name, runs in groups.items()}
@@ -66,11 +69,11 @@ def main() -> None:
     print(f"{first.final.num_problems} problems x {samples} samples, {first.final.step} steps")
     for name, runs in groups.items():
         config = runs[0].config
-        print(f"- {name}: seeds {[run.config['seed'] for run in runs]}, {config['method_args']}")
+        print(f"- {name}: seeds {seeds(runs)}, {config['method_args']}")
     print_table("Final model", {"base": columns(groups[reference], ks, "base"), **finals})
     differences = {}
     for name, table in finals.items():
-        if name != reference and len(groups[name]) == len(groups[reference]):
+        if name != reference and seeds(groups[name]) == seeds(groups[reference]):
             differences[name] = {c: v - finals[reference][c] for c, v in table.items() if c != "effective"}
     if differences:
         print_table("Minus GRPO, paired by problem and seed", differences)

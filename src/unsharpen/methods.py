@@ -272,7 +272,7 @@ _TABLE: dict[str, _Row] = {
         variants.ds_grpo_reward,
         "Differential smoothing of the score, then centred, without scaling",
         "s_i = r_i - gamma_p m_i if correct, + gamma_n m_i if not; A_i = s_i - mean s",
-        f"{_DS_PAPER}, CountDown code",
+        f"{_DS_PAPER}, code, probably for CountDown",
     ),
     "ds-grpo-centered": _Row(
         variants.ds_grpo_centered,

@@ -31,12 +31,13 @@ def trained(trainer: Any) -> list[torch.Tensor]:
         get_method("grpo"),
         get_method("ds-grpo", gamma_p=0.0, gamma_n=0.0),
         get_method("ds-grpo-sum", gamma_p=0.0, gamma_n=0.0),
+        get_method("ds-grpo-token", gamma_p=0.0, gamma_n=0.0),
         get_method("entropy-bonus-seq", gamma=0.0),
     ],
     ids=lambda m: m.name,
 )
 def test_coefficient_zero_is_plain_grpo_to_the_bit(make_trainer: Make, method: Any) -> None:
-    # six steps over two prompts each: more than one epoch of twelve prompts when six are used up twice
+    # eight steps of two prompts: more than one epoch of the twelve prompts
     plain = trained(make_trainer(max_steps=8, gradient_accumulation_steps=2, per_device_train_batch_size=6))
     ours = trained(make_trainer(method, max_steps=8, gradient_accumulation_steps=2, per_device_train_batch_size=6))
     assert all(torch.equal(a, b) for a, b in zip(plain, ours, strict=True))
@@ -127,6 +128,24 @@ def test_unscored_completions_are_left_out(make_trainer: Make) -> None:
         assert_close(advantages[:, 1], torch.full((2,), 0.4 / (math.sqrt(0.3) + 1e-4)), atol=1e-5, rtol=0)
 
 
+def test_a_group_without_any_reward_gets_advantage_0(make_trainer: Make) -> None:
+    def first_prompt_only(completions: list[str], nums: list[list[int]], **kwargs: Any) -> list[float | None]:
+        kwargs["log_extra"]("solution", [str(i) for i in range(len(completions))])
+        return [float(i % 2) if n == nums[0] else None for i, n in enumerate(nums)]
+
+    trainer = make_trainer(get_method("ds-grpo-sum"), reward_funcs=first_prompt_only)
+    for batch in captured(trainer):
+        advantages = batch["advantages"].reshape(-1, 6)
+        assert (advantages[1] == 0).all()
+        assert (advantages[0] != 0).all()
+    logs = [row for row in trainer.state.log_history if "distinct_correct" in row]
+    assert [row["distinct_correct"] for row in logs] == [3, 3, 3]  # of the prompt that was scored
+
+    trainer = make_trainer("ds-grpo", reward_funcs=lambda completions, **_: [None] * len(completions))
+    for batch in captured(trainer):
+        assert (batch["advantages"] == 0).all()
+
+
 def test_correctness_by_name_callable_and_threshold(make_trainer: Make) -> None:
     def length(completions: list[str], **kwargs: Any) -> list[float]:
         return [len(c) / 100 for c in completions]
@@ -135,7 +154,7 @@ def test_correctness_by_name_callable_and_threshold(make_trainer: Make) -> None:
         return [TASK.verify(TASK.problem(n, t), c).correct for n, t, c in zip(nums, target, completions, strict=True)]
 
     both = [length, countdown_reward]
-    for correctness in ("countdown_reward", judge):
+    for correctness in ("countdown_reward", judge, countdown_reward):
         trainer = make_trainer("ds-grpo", reward_funcs=both, trainer={"correctness": correctness})
         trainer.train()
         table, correct = trainer._rewards_table, trainer._correct

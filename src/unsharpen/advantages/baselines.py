@@ -39,7 +39,7 @@ def subtract_group_mean(*, singleton: Singleton = "zero") -> Transform:
         mean = _group_mean(advantages, batch)
         if singleton == "keep":
             mean = batch.xp.where(batch.num_completions == 1, batch.xp.zeros_like(mean), mean)
-        return _masked(advantages - mean, batch)
+        return zero_masked(advantages - mean, batch)
 
     return Transform("subtract_group_mean", apply)
 
@@ -63,8 +63,8 @@ def subtract_leave_one_out_mean() -> Transform:
                 f"{small.shape[0]} groups have 1 (first: row {int(xp.argmax(xp.astype(small, xp.int32)))})",
                 hint="raise num_generations, or use subtract_group_mean, which gives such groups advantage 0",
             )
-        total = xp.sum(_masked(advantages, batch), axis=1, keepdims=True)
-        return _masked((count * advantages - total) / (count - 1), batch)
+        total = xp.sum(zero_masked(advantages, batch), axis=1, keepdims=True)
+        return zero_masked((count * advantages - total) / (count - 1), batch)
 
     return Transform("subtract_leave_one_out_mean", apply)
 
@@ -105,7 +105,7 @@ def divide_by_group_std(
             sigma = xp.where(batch.num_completions == 1, xp.ones_like(sigma), sigma)
         scale = xp.clip(sigma, floor, None) + eps
         uniform = scale == 0  # only without eps and floor: x is 0 there already, keep it so
-        return _masked(advantages / xp.where(uniform, xp.ones_like(scale), scale), batch)
+        return zero_masked(advantages / xp.where(uniform, xp.ones_like(scale), scale), batch)
 
     return Transform("divide_by_group_std", apply)
 
@@ -135,7 +135,7 @@ def divide_by_batch_std(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp = batch.xp
         count = xp.sum(batch.num_completions)
-        deviation = _masked(batch.rewards - xp.sum(batch.rewards) / count, batch)
+        deviation = zero_masked(batch.rewards - xp.sum(batch.rewards) / count, batch)
         sigma = xp.sqrt(xp.sum(deviation * deviation) / xp.clip(count - ddof, 1, None))
         return advantages / xp.where(sigma + eps == 0, xp.ones_like(sigma), sigma + eps)
 
@@ -178,7 +178,7 @@ def skip_uniform_groups() -> Transform:
 def group_std(values_PG: Array, batch: GroupBatch, *, ddof: int) -> Array:
     """[P, 1] standard deviation of the unmasked values of each group; 0 where it has ``ddof`` values or fewer."""
     xp, count = batch.xp, batch.num_completions
-    deviation = _masked(values_PG - _group_mean(values_PG, batch), batch)
+    deviation = zero_masked(values_PG - _group_mean(values_PG, batch), batch)
     variance = xp.sum(deviation * deviation, axis=1, keepdims=True) / count
     if ddof:
         variance = variance * (count / xp.clip(count - ddof, 1, None))
@@ -198,10 +198,11 @@ def require_binary(batch: GroupBatch, *, by: str) -> None:
 
 
 def _group_mean(values_PG: Array, batch: GroupBatch) -> Array:
-    return batch.xp.sum(_masked(values_PG, batch), axis=1, keepdims=True) / batch.num_completions
+    return batch.xp.sum(zero_masked(values_PG, batch), axis=1, keepdims=True) / batch.num_completions
 
 
-def _masked(values_PG: Array, batch: GroupBatch) -> Array:
+def zero_masked(values_PG: Array, batch: GroupBatch) -> Array:
+    """The values, 0 where the batch is padding."""
     return batch.xp.where(batch.mask, values_PG, batch.xp.zeros_like(values_PG))
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
-from unsharpen.advantages.baselines import _masked
+from unsharpen.advantages.baselines import zero_masked
 from unsharpen.advantages.chain import Transform
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
@@ -59,12 +59,12 @@ def differential_smoothing(
         >>> smooth(batch.rewards, batch).tolist()  # 1 + .5 * 4, 0 - .25 * 2
         [[3.0, -0.5]]
     """
-    _check_coefficients(gamma_p=gamma_p, gamma_n=gamma_n)
+    check_coefficients(gamma_p=gamma_p, gamma_n=gamma_n)
     logprob = _logprob(length, reference)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         L_PG = logprob(advantages, batch)
-        return _masked(advantages + batch.xp.where(batch.correct, -gamma_p * L_PG, gamma_n * L_PG), batch)
+        return zero_masked(advantages + batch.xp.where(batch.correct, -gamma_p * L_PG, gamma_n * L_PG), batch)
 
     return Transform("differential_smoothing", apply, logprob.requires)
 
@@ -88,7 +88,7 @@ def entropy_smoothing(*, gamma: float, length: Length = "sum", reference: Refere
     logprob = _logprob(length, reference)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        return _masked(advantages - gamma * logprob(advantages, batch), batch)
+        return zero_masked(advantages - gamma * logprob(advantages, batch), batch)
 
     return Transform("entropy_smoothing", apply, logprob.requires)
 
@@ -121,7 +121,7 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
         >>> centered_smoothing(kappa=0.5)(batch.rewards, batch).tolist()  # u = +1, -1; s = 1
         [[0.5, 1.5, 0.0]]
     """
-    _check_coefficients(kappa=kappa, all_correct_weight=all_correct_weight)
+    check_coefficients(kappa=kappa, all_correct_weight=all_correct_weight)
     if all_correct_weight > 1 or not clip > 0:
         raise InputError(f"need all_correct_weight <= 1 and clip > 0; found {all_correct_weight} and {clip}")
 
@@ -159,7 +159,8 @@ def _logprob(length: Length, reference: Reference) -> Transform:
     return Transform("log-probability", apply, frozenset(requires))
 
 
-def _check_coefficients(**coefficients: float) -> None:
+def check_coefficients(**coefficients: float) -> None:
+    """Raise unless every coefficient is finite and at least 0."""
     for name, value in coefficients.items():
         if not 0 <= value < math.inf:
             raise InputError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from unsharpen.advantages.smoothing import _check_coefficients
+from unsharpen.advantages.smoothing import check_coefficients
 from unsharpen.batch import Array
 from unsharpen.errors import InputError
 
@@ -58,7 +58,7 @@ def spread_smoothing_over_tokens(*, gamma_p: float, gamma_n: float) -> TokenTran
     References:
         arXiv 2511.19942; per-token code was used around its first submission.
     """
-    _check_coefficients(gamma_p=gamma_p, gamma_n=gamma_n)
+    check_coefficients(gamma_p=gamma_p, gamma_n=gamma_n)
 
     def apply(advantages_NT: Array, batch: TokenBatch) -> Array:
         xp = array_namespace(advantages_NT, batch.logprobs)

@@ -45,9 +45,9 @@ def ds_grpo_sum(
 ) -> Transform:
     """Eq. 6 as printed: ``GRPO_i - gamma_p l_i`` if correct, ``GRPO_i + gamma_n l_i`` if not.
 
-    Source: arXiv 2511.19942, Eq. 6. Deviations: gamma_n 0 by default, since it adds to the collapse, and gamma_p from
-    our search on ten-token completions; for long text take a tiny gamma_p. Another project's code of this form skips
-    groups with at most one correct completion; this one does not.
+    Source: arXiv 2511.19942, Eq. 6. Deviations: gamma_n 0 by default, since in theory it adds to the collapse, and
+    gamma_p from our search on ten-token completions; for long text take a tiny gamma_p. Another project's code of this
+    form skips groups with at most one correct completion; this one does not.
     """
     smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length="sum", reference=reference)
     return chain(standardize_group(ddof=ddof, eps=eps), smooth)

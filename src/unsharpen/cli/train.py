@@ -26,7 +26,7 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Path or hub id. [default: the shipped countdown-tiny]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings in YAML; options override them.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Data order and sampling. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of new problems, data order and sampling. [default: 0]")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output.")] = False,
     steps: Annotated[

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from accelerate.utils import gather
+from trl.trainer.utils import is_async_callable
 
 from unsharpen.errors import EngineError, InputError
 
@@ -49,15 +49,21 @@ def _by_callable(
     completions: Any,
     completion_ids: Any,
 ) -> torch.Tensor:
-    columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
-    verdicts = judge(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
+    reserved = {"prompt", "completion", "completion_ids"}
+    arguments: dict[str, Any] = {key: [row[key] for row in inputs] for key in inputs[0] if key not in reserved}
+    arguments |= {"trainer_state": None, "log_extra": _ignore, "log_metric": _ignore}  # the rewards log, not the judge
+    verdicts = judge(prompts=prompts, completions=completions, completion_ids=completion_ids, **arguments)
     if len(verdicts) != len(prompts):
         raise InputError(
             f"`correctness` must return {len(prompts)} verdicts, one per completion; found {len(verdicts)}"
         )
-    local = torch.tensor([float(v) for v in verdicts], device=table.device) >= threshold
+    local = torch.tensor([-math.inf if v is None else float(v) for v in verdicts], device=table.device) >= threshold
     gathered: torch.Tensor = gather(local)
     return gathered
+
+
+def _ignore(*_: Any) -> None:
+    pass
 
 
 def reject_nan(reward: Any) -> Any:
@@ -75,7 +81,7 @@ def reject_nan(reward: Any) -> Any:
                 )
         return values
 
-    if inspect.iscoroutinefunction(reward):
+    if is_async_callable(reward):
 
         @functools.wraps(reward)
         async def wrapped_async(*args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,8 @@ class SamplingLogprobs(LogitsProcessor):
     """Watches the raw logits of each step and keeps the log-probability of the token that was drawn from them.
 
     ``log pi(token) = logits[token] / temperature - logsumexp(logits / temperature)``, before top-k and top-p, as TRL
-    itself computes old log-probs. Memory: one [n, vocabulary] tensor at a time, whatever the length.
+    itself computes old log-probs; a repetition penalty, if one is set, comes before and is included. Memory: one
+    [n, vocabulary] tensor at a time, whatever the length.
 
     Args:
         temperature: the sampling temperature; forgetting it shifts a token's log-prob by up to half a nat at .7.

@@ -9,13 +9,14 @@ from unsharpen.batch import GroupBatch
 from unsharpen.metrics import effective_number
 
 
-def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None]) -> dict[str, float]:
+def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None] | None) -> dict[str, float]:
     """Pass@1, Pass@G, diversity among correct completions, and the share of groups that teach plain GRPO nothing.
 
     Args:
         batch: the global batch, on any device.
         solutions: [N] identity of each completion's solution in the order of the flattened batch, None where
-            unknown. If no correct completion has one, the two diversity numbers are left out.
+            unknown; or None, then the two diversity numbers are left out. ``effective_solutions`` is a mean over the
+            prompts with a correct completion, and left out where there is none.
     """
     xp = batch.xp
     count, correct = batch.num_completions, batch.num_correct
@@ -27,7 +28,7 @@ def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None]) -> di
     }
     if batch.logprobs is not None:
         metrics["sampling_logprob"] = float(xp.sum(batch.logprobs) / xp.sum(count))
-    return metrics | _diversity(batch.correct.tolist(), solutions)
+    return metrics if solutions is None else metrics | _diversity(batch.correct.tolist(), solutions)
 
 
 def _diversity(correct_PG: list[list[bool]], solutions: Sequence[Hashable | None]) -> dict[str, float]:
@@ -41,9 +42,5 @@ def _diversity(correct_PG: list[list[bool]], solutions: Sequence[Hashable | None
         for p, row in enumerate(correct_PG)
     ]
     solved = [effective_number(list(counts.values())) for counts in found if counts]
-    if not solved:
-        return {}
-    return {
-        "distinct_correct": sum(map(len, found)) / len(found),
-        "effective_solutions": sum(solved) / len(solved),
-    }
+    metrics = {"distinct_correct": sum(map(len, found)) / len(found)}
+    return metrics | {"effective_solutions": sum(solved) / len(solved)} if solved else metrics

@@ -27,6 +27,9 @@ from unsharpen.engines._training_metrics import group_metrics
 from unsharpen.errors import EngineError
 from unsharpen.methods import Method, get_method
 
+FIELDS = {"learning_rate_scale": "learning_rate", "kl_coef": "beta", "loss": "loss_type"}
+"""A method's engine settings -> fields of GRPOConfig."""
+
 _SUPPLIED = frozenset({"logprobs", "lengths", "reference_logprobs"})
 
 
@@ -87,6 +90,12 @@ class DiverseGRPOTrainer(GRPOTrainer):
                 f"method `{name}` needs sampling log-probs; continuous batching does not return them",
                 hint="use_transformers_continuous_batching=False, or use_vllm=True",
             )
+        if "logprobs" in needs and self.use_vllm and not self.vllm_importance_sampling_correction:
+            raise EngineError(
+                f"method `{name}` needs sampling log-probs; vLLM may leave holes in them, which only its importance "
+                "sampling correction can fill",
+                hint="vllm_importance_sampling_correction=True (the default)",
+            )
         if self.scale_rewards != "group" or self.multi_objective_aggregation != "sum_then_normalize":
             raise EngineError(
                 "the method decides how rewards become advantages; found "
@@ -109,8 +118,8 @@ class DiverseGRPOTrainer(GRPOTrainer):
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._rewards_table = table
         self._correct = self._correctness(table, inputs, prompts, completions, completion_ids_list)
-        solutions = self._pending_extra_logs.get(self.solution_column, [None] * len(prompts))
-        self._solutions = gather_object(list(solutions))
+        solutions = self._pending_extra_logs.get(self.solution_column)
+        self._solutions = None if solutions is None else gather_object(list(solutions))
         self._lengths = torch.tensor([len(ids) for ids in completion_ids_list], device=table.device)
         return table
 
@@ -119,20 +128,39 @@ class DiverseGRPOTrainer(GRPOTrainer):
         token_logprobs = self._token_logprobs(output)
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
-        batch = self._group_batch(output, token_logprobs, group_size)
-        metrics = group_metrics(batch, self._solutions)
+        scored = ~self._rewards_table.isnan().all(dim=1).reshape(-1, group_size)
+        rated = scored.any(dim=1)  # TRL gives a group in which no reward function applied advantage 0
+        if not bool(rated.any()):
+            return output
+        batch = self._group_batch(output, token_logprobs, scored, rated)
+        metrics = group_metrics(batch, self._solutions_of(rated, group_size))
         if mode == "train":  # an evaluation has no update to shape
-            shaped = self.method.advantages(batch)
-            metrics |= _shaping_metrics(batch, shaped, list(self._logs["advantages"]))
+            plain = torch.tensor(list(self._logs["advantages"])[-scored.numel() :], dtype=batch.rewards.dtype)
+            shaped = plain.to(scored.device).reshape(scored.shape).clone()
+            advantages = self.method.advantages(batch)
+            metrics |= _shaping_metrics(batch, advantages, shaped[rated])
+            shaped[rated] = advantages
             self._hand_over(output, shaped.reshape(-1), token_logprobs)
         for key, value in metrics.items():
             self._metrics[mode][key].append(value)
         return output
 
+    def _solutions_of(self, rated_P: Any, group_size: int) -> list[Any] | None:
+        """The solution ids of the prompts in ``rated_P``, flat; None when the reward functions tell none."""
+        if self._solutions is None:
+            return None
+        groups = [p * group_size for p in range(len(rated_P)) if bool(rated_P[p])]
+        return [self._solutions[i] for start in groups for i in range(start, start + group_size)]
+
     def _token_logprobs(self, output: dict[str, Any]) -> Any:
         """[n, T] log-probs of this process's tokens under the sampling policy, 0 at padding, or None."""
         sampled = output.get("sampling_per_token_logps")
-        if not self.use_vllm:
+        if sampled is None and "logprobs" in self.method.requires:
+            raise EngineError(
+                f"method `{self.method.name}` needs sampling log-probs; this rollout came without",
+                hint="let rollout_func return `logprobs`, one list per completion",
+            )
+        if not self.use_vllm and self.rollout_func is None:
             output.pop("sampling_per_token_logps", None)  # plain TRL has no such key here: keep its loss as it is
         if sampled is None or not bool(sampled.isnan().any()):
             return sampled
@@ -142,22 +170,30 @@ class DiverseGRPOTrainer(GRPOTrainer):
         own = torch.arange(sampled.shape[1], device=sampled.device) < self._lengths[:, None]
         return torch.where(sampled.isnan(), old, sampled) * own
 
-    def _group_batch(self, output: dict[str, Any], token_logprobs: Any, group_size: int) -> GroupBatch:
-        """The global batch, [P, G]: TRL keeps a prompt's completions next to each other across processes."""
-        table = self._rewards_table
-        weights = self.reward_weights.to(table.device)
-        rewards = (table * weights).nansum(dim=1)
+    def _group_batch(self, output: dict[str, Any], token_logprobs: Any, scored_PG: Any, rated_P: Any) -> GroupBatch:
+        """The rated prompts of the global batch: TRL keeps a prompt's completions together across processes."""
         lengths = self._lengths
-        if "tool_mask" in output:  # only the model's own tokens were sampled
-            lengths = (output["completion_mask"] * output["tool_mask"]).sum(dim=1).clamp(min=1)
-        fields = {"lengths": gather(lengths)}
+        if "tool_mask" in output:  # only the model's own tokens were sampled; truncated rows may have none left
+            own = self._own_tokens(output).sum(dim=1)
+            lengths = torch.where(own > 0, own, lengths)
+        weights = self.reward_weights.to(self._rewards_table.device)
+        fields = {
+            "rewards": (self._rewards_table * weights).nansum(dim=1),
+            "correct": self._correct,
+            "lengths": gather(lengths),
+        }
         if token_logprobs is not None:
             fields["logprobs"] = gather(token_logprobs.float().sum(dim=1))
         if "ref_per_token_logps" in output:
-            mask = output["completion_mask"] * output.get("tool_mask", 1)
-            fields["reference_logprobs"] = gather((output["ref_per_token_logps"] * mask).float().sum(dim=1))
-        fields |= {"rewards": rewards, "correct": self._correct, "mask": ~table.isnan().all(dim=1)}
-        return GroupBatch(**{name: values.reshape(-1, group_size) for name, values in fields.items()})
+            logprobs = output["ref_per_token_logps"] * self._own_tokens(output)
+            fields["reference_logprobs"] = gather(logprobs.float().sum(dim=1))
+        grouped = {name: values.reshape(scored_PG.shape)[rated_P] for name, values in fields.items()}
+        return GroupBatch(**grouped, mask=scored_PG[rated_P])
+
+    @staticmethod
+    def _own_tokens(output: dict[str, Any]) -> Any:
+        """[n, T] 1 for the tokens that the model sampled, 0 for padding and for what tools returned."""
+        return output["completion_mask"] * output.get("tool_mask", 1)
 
     def _hand_over(self, output: dict[str, Any], shaped_N: Any, token_logprobs: Any) -> None:
         """Put this process's slice into the batch that the loss reads, and the whole into the log."""
@@ -171,7 +207,7 @@ class DiverseGRPOTrainer(GRPOTrainer):
         output["advantages"] = shaped_N[mine].to(local.dtype)
         token_transform = self.method.recipe.token_transform
         if token_transform is not None:
-            mask = output["completion_mask"].bool()
+            mask = self._own_tokens(output).bool()
             tokens = TokenBatch(logprobs=token_logprobs, mask=mask, correct=self._correct[mine])
             per_token = output["advantages"][:, None].expand(mask.shape).contiguous()
             output["advantages"] = token_transform(per_token, tokens).to(local.dtype)
@@ -186,37 +222,30 @@ def _with_config(
     args: tuple[Any, ...], kwargs: dict[str, Any], method: Method
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The trainer's arguments with the method's engine settings written into a copy of the GRPOConfig."""
-    settings = method.recipe.settings
-    if not settings:
+    if not method.recipe.settings:
         return args, kwargs
     positional = len(args) > 2  # model, reward_funcs, args
     config = args[2] if positional else kwargs.get("args")
-    config = GRPOConfig("trainer_output") if config is None else copy.copy(config)
-    apply_settings(config, method)
+    config = with_settings(GRPOConfig("trainer_output") if config is None else config, method)
     if positional:
         return (*args[:2], config, *args[3:]), kwargs
     return args, {**kwargs, "args": config}
 
 
-def apply_settings(config: Any, method: Method) -> None:
-    """Write a method's neutral engine settings into ``config`` (a GRPOConfig), in place."""
+def with_settings(config: Any, method: Method) -> Any:
+    """A copy of ``config`` (a GRPOConfig) with the method's engine settings; ``FIELDS`` says where each one goes."""
+    config = copy.copy(config)
     for name, value in method.recipe.settings.items():
-        if name == "learning_rate_scale":
-            config.learning_rate *= value
-        elif name == "kl_coef":
-            config.beta = value
-        elif name == "loss":
-            config.loss_type = value
-        else:
+        if name not in FIELDS:
             raise EngineError(f"the TRL engine does not know the setting {name!r} of method {method.name!r}")
+        before = getattr(config, FIELDS[name])
+        setattr(config, FIELDS[name], before * value if name == "learning_rate_scale" else value)
+    return config
 
 
-def _shaping_metrics(batch: GroupBatch, shaped_PG: Any, unshaped: list[float]) -> dict[str, float]:
-    plain = torch.tensor(unshaped[-shaped_PG.numel() :], dtype=shaped_PG.dtype, device=shaped_PG.device)
-    scale = plain.abs().mean()
-    difference = (shaped_PG.reshape(-1) - plain).abs().mean()
-    correct = batch.correct
+def _shaping_metrics(batch: GroupBatch, shaped_PG: Any, plain_PG: Any) -> dict[str, float]:
+    scale, correct = plain_PG.abs().mean(), batch.correct
     return {
-        "shaping_ratio": (difference / scale).item() if scale > 0 else float("nan"),
+        "shaping_ratio": ((shaped_PG - plain_PG).abs().mean() / scale).item() if scale > 0 else float("nan"),
         "negative_correct": (shaped_PG[correct] < 0).float().mean().item(),
     }

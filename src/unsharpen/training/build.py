@@ -15,7 +15,7 @@ from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from unsharpen.engines.trl import DiverseGRPOTrainer
+from unsharpen.engines.trl import DiverseGRPOTrainer, with_settings
 from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.tasks import CountDown
 from unsharpen.training.config import TINY_MODEL, RunConfig
@@ -68,20 +68,31 @@ def countdown_reward(task: CountDown) -> Any:
     return countdown
 
 
-def provenance(arguments: Any, problems: Problems) -> dict[str, Any]:
+def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[str, Any]:
     """What a reader needs to repeat the run, beside its settings."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    values = arguments.to_dict()
+    values = with_settings(arguments, config.resolve_method()).to_dict()
     usual = {f.name: f.default for f in dataclasses.fields(arguments) if f.default is not dataclasses.MISSING}
     return {
         "grpo_config": {name: values[name] for name, default in usual.items() if values[name] != default},
         "num_train_problems": len(problems.train),
         "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
-        "source_revision": revision or None,
+        "source_revision": _source_revision(),
         "command": shlex.join(["unsharpen", *sys.argv[1:]]),
     }
+
+
+def _source_revision() -> str | None:
+    """The commit of the checkout that this file lies in; None for an installed package or without git."""
+    here = Path(__file__).resolve()
+    if not (here.parents[3] / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here.parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _version(package: str) -> str | None:

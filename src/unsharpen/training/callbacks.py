@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from unsharpen.training.folder import RunFolder, append_jsonl
@@ -98,9 +100,11 @@ class CleanStop(TrainerCallback):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        print("\nstopping after this batch, with a checkpoint; Ctrl-C again stops at once", file=sys.stderr)  # noqa: T201
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         at_boundary = state.global_step % self.period == 0
-        if self.requested and at_boundary and state.global_step < state.max_steps:
+        requested = any(gather_object([self.requested]))  # all processes stop at the same step
+        if requested and at_boundary and state.global_step < state.max_steps:
             control.should_training_stop = True
             control.should_save = True

@@ -53,7 +53,7 @@ class RunConfig:
         eval_every: steps between the small evaluations during training; 0 is none.
         eval_samples_during: completions per problem in those.
         keep_samples: write the completions of the evaluations to ``samples/``.
-        seed: of the data order, the sampling and LoRA's initial weights.
+        seed: of the generated training problems, their order, the sampling and LoRA's initial weights.
         lora: ``peft.LoraConfig`` fields; None trains all weights.
         trl: fields of ``trl.GRPOConfig``.
     """

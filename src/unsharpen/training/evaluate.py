@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from trl.models.utils import unwrap_model_for_generation
@@ -14,9 +16,13 @@ from unsharpen.training.config import RunConfig
 from unsharpen.training.folder import RunFolder, append_jsonl
 from unsharpen.training.problems import Problems
 
+_NOT_RECORDED = {"batch_size"}  # no part of the distribution
+
 
 def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFolder, problems: Problems) -> Evaluate:
     """A function ``(step, samples per problem)`` that appends a line to ``evaluation.jsonl``.
+
+    It samples as the training does: the same temperature, filters, penalties and chat template.
 
     Each process samples its share of the problems; the first one judges and writes. The sampling has its own random
     numbers, so a run trains the same way however often it is evaluated.
@@ -25,10 +31,16 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
     settings = SamplingSettings(
         temperature=arguments.temperature,
         top_p=arguments.top_p,
+        top_k=arguments.top_k,
+        min_p=arguments.min_p,
+        repetition_penalty=arguments.repetition_penalty,
+        chat_template_kwargs=arguments.chat_template_kwargs or {},
         max_new_tokens=arguments.max_completion_length,
         batch_size=1024 if config.is_tiny else arguments.per_device_train_batch_size * 4,
     )
+    recorded = {key: value for key, value in asdict(settings).items() if key not in _NOT_RECORDED}
     prompts = [problems.prompt(p) for p in problems.evaluation]
+    multiplicity = [len(problems.task.solutions(p)) for p in problems.evaluation]
     state = PartialState()
 
     def evaluate(step: int, num_samples: int) -> None:
@@ -48,8 +60,13 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
         if not state.is_main_process:
             return
         path = folder.samples / f"step-{step:06d}.jsonl" if config.keep_samples else None
-        counts = judge(problems.task, problems.evaluation, (texts for _, texts in gathered), samples_path=path)
-        row = {"step": step, "temperature": settings.temperature, "top_p": settings.top_p, **counts}
-        append_jsonl(folder.evaluation, row)
+        counts = judge(
+            problems.task,
+            problems.evaluation,
+            (texts for _, texts in gathered),
+            multiplicity=multiplicity,
+            samples_path=path,
+        )
+        append_jsonl(folder.evaluation, {"step": step, **recorded, **counts})
 
     return evaluate

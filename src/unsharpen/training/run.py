@@ -61,7 +61,7 @@ def train(
     problems = load_problems(config, chat=tokenizer.chat_template is not None)
     main_process = PartialState().is_main_process
     if main_process:
-        folder.claim(config, provenance(arguments, problems), resume=resume)
+        folder.claim(config, provenance(config, arguments, problems), resume=resume)
     PartialState().wait_for_everyone()
     try:
         finished = folder.finished or _train(config, arguments, problems, tokenizer, folder, report, base_from)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
+from unsharpen.engines.trl import FIELDS
 from unsharpen.errors import InputError
 from unsharpen.training.config import RunConfig
 
@@ -93,16 +95,25 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
         raise InputError(f"TRL refuses these settings: {error}") from error
     if arguments.loss_type not in _LOSSES:
         raise InputError(f"loss_type must be one of {', '.join(_LOSSES)}; found {arguments.loss_type!r}")
-    if arguments.save_steps >= 1:  # below 1 it is a share of the run
-        period = generation_period(arguments)
-        arguments.save_steps = -(-int(arguments.save_steps) // period) * period
+    if arguments.save_steps < 1:
+        raise InputError(f"save_steps must be a number of steps, found {arguments.save_steps}")
+    period = generation_period(arguments)
+    arguments.save_steps = -(-int(arguments.save_steps) // period) * period
+    for setting in config.resolve_method().recipe.settings:
+        field = FIELDS[setting]
+        if field in config.trl and setting != "learning_rate_scale":
+            raise InputError(
+                f"`{field}` belongs to the method {config.method}, not to --set",
+                hint=f"`unsharpen methods {config.method}` shows the coefficient to use with --method-arg",
+            )
     return arguments
 
 
 def generation_period(arguments: GRPOConfig) -> int:
     """Optimiser steps that share one batch of completions; a run resumes exactly only at a multiple of it."""
     passes = int(arguments.steps_per_generation * arguments.num_iterations)
-    return max(1, passes // int(arguments.gradient_accumulation_steps))
+    accumulation = int(arguments.gradient_accumulation_steps)
+    return math.lcm(passes, accumulation) // accumulation
 
 
 def _check_value(key: str, value: Any, annotation: Any) -> None:

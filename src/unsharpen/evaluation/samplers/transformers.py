@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,12 +20,20 @@ class SamplingSettings:
         temperature: above 0; Pass@1 is a mean over samples, never greedy.
         top_p: nucleus; 1 is off.
         max_new_tokens: completions are cut there.
+        top_k: only the k likeliest tokens; 0 is off.
+        min_p: only tokens at least this likely relative to the likeliest; None is off.
+        repetition_penalty: 1 is off.
+        chat_template_kwargs: passed to the chat template.
         batch_size: completions in flight at once; it bounds memory.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 1024
+    top_k: int = 0
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 512
 
     def __post_init__(self) -> None:
@@ -74,7 +82,7 @@ def _chunks(prompts: Sequence[Prompt], num_samples: int, size: int) -> Iterator[
 
 
 def _generate(model: Any, tokenizer: Any, prompts: list[Prompt], settings: SamplingSettings) -> list[str]:
-    texts = [_as_text(tokenizer, prompt) for prompt in prompts]
+    texts = [_as_text(tokenizer, prompt, settings.chat_template_kwargs) for prompt in prompts]
     chat = not isinstance(prompts[0], str)
     encoded = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=not chat).to(
         model.device
@@ -85,7 +93,9 @@ def _generate(model: Any, tokenizer: Any, prompts: list[Prompt], settings: Sampl
         do_sample=True,
         temperature=settings.temperature,
         top_p=settings.top_p,
-        top_k=0,
+        top_k=settings.top_k,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
         max_new_tokens=settings.max_new_tokens,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -94,8 +104,8 @@ def _generate(model: Any, tokenizer: Any, prompts: list[Prompt], settings: Sampl
     return decoded
 
 
-def _as_text(tokenizer: Any, prompt: Prompt) -> str:
+def _as_text(tokenizer: Any, prompt: Prompt, template: Mapping[str, Any]) -> str:
     if isinstance(prompt, str):
         return prompt
-    text: str = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    text: str = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template)
     return text
