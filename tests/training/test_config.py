@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from unsharpen.errors import InputError
+from unsharpen.tasks import CountDown
+from unsharpen.training.build import provenance
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
 from unsharpen.training.folder import append_jsonl, read_jsonl
-from unsharpen.training.problems import _EVAL_POOL, load_problems
-from unsharpen.training.trl_arguments import grpo_config
+from unsharpen.training.problems import _EVAL_POOL, Problems, load_problems
+from unsharpen.training.trl_arguments import generation_period, grpo_config
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,39 @@ def test_the_example_file_is_a_run(tmp_path: Path) -> None:
     arguments = grpo_config(config, tmp_path)
     assert arguments.learning_rate == 1e-6
     assert config.resolve_method().coefficients["gamma_p"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("steps_per_generation", "num_iterations", "accumulation", "period"),
+    [(4, 1, 4, 1), (4, 2, 4, 2), (8, 1, 4, 2), (6, 1, 4, 3), (3, 1, 4, 3), (1, 1, 1, 1)],
+)
+def test_generation_period(
+    tmp_path: Path, steps_per_generation: int, num_iterations: int, accumulation: int, period: int
+) -> None:
+    fields = {
+        "steps_per_generation": steps_per_generation,
+        "num_iterations": num_iterations,
+        "gradient_accumulation_steps": accumulation,
+        "per_device_train_batch_size": 16,
+        "save_steps": 4,
+    }
+    arguments = grpo_config(RunConfig(trl=fields), tmp_path)
+    assert generation_period(arguments) == period
+    assert arguments.save_steps % period == 0
+    assert 4 <= arguments.save_steps < 4 + period
+
+
+def test_a_methods_own_setting_is_not_for_set(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`beta` belongs to the method grpo-kl"):
+        grpo_config(RunConfig(method="grpo-kl", trl={"beta": 0.1}), tmp_path)
+    assert grpo_config(RunConfig(method="grpo-low-lr", trl={"learning_rate": 0.1}), tmp_path).learning_rate == 0.1
+
+
+def test_the_record_holds_the_settings_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RunConfig(method="grpo-low-lr", method_args={"learning_rate_scale": 0.5}, trl={"learning_rate": 0.1})
+    problems = Problems(CountDown(), [], [], chat=False)
+    monkeypatch.setenv("PATH", "")  # a machine without git
+    record = provenance(config, grpo_config(config, tmp_path), problems)
+    assert record["grpo_config"]["learning_rate"] == 0.05
+    assert record["source_revision"] is None
+    assert "max_grad_norm" not in record["grpo_config"]  # as TRL has it
