@@ -41,11 +41,14 @@ LOW_RATE = {"ds-grpo-robust-low-lr": {**CELLS["ds-grpo-robust"], "trl": {"learni
 
 TUNE_STEPS = 100
 TUNE_SEED = 100
-TUNE: dict[str, list[dict[str, float]]] = {
+TUNE: dict[str, list[dict[str, Any]]] = {
     "grpo": [{}],
     "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}, {"gamma_p": 0.4}],
     "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
     "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
+    "ds-grpo-centered": [{"kappa": 0.2}, {"kappa": 0.4}],
+    "ds-grpo-reward": [{"gamma_p": 0.01, "gamma_n": 0.01}, {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum"}],
+    "ds-grpo-token": [{"gamma_p": 0.01, "gamma_n": 0.01}],
 }
 
 

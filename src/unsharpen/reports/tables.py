@@ -16,6 +16,7 @@ from unsharpen.reports.runs import Evaluation, Integers, Run, base_models, label
 
 KS = (1, 8, 64, 128)
 DISTINCT, EFFECTIVE, CATCH_UP = "distinct solutions", "effective solutions", "base catches up at k"
+_SHORT = {DISTINCT: "distinct", EFFECTIVE: "effective", CATCH_UP: "caught\nat k"}  # in a terminal of 80 columns
 Value = Interval | Crossover | None
 
 
@@ -126,16 +127,18 @@ def to_rich(rows: Sequence[Row], title: str = "") -> Any:
     """A `rich.table.Table` for the terminal, intervals on a dim second line; fits 80 columns."""
     text, table = require("rich.text").Text, require("rich.table").Table
     out = table(title=title or None, box=require("rich.box").SIMPLE_HEAD, show_edge=False)
-    out.padding, out.collapse_padding, out.pad_edge = (0, 1), True, False
-    out.add_column("run", style="bold", overflow="fold")
+    out.padding, out.collapse_padding, out.pad_edge = 0, True, False  # the box has one blank between columns
+    out.caption = "distinct, effective: correct solutions; caught: where the base model catches up"
+    out.caption_justify = "left"
+    out.add_column("run", style="bold", no_wrap=True)
     columns = list(rows[0].values) if rows else []
     for column in columns:
-        out.add_column(column, justify="right", overflow="fold")
+        out.add_column(_SHORT.get(column, column), justify="right", overflow="fold")
     for row in rows:
         cells = []
         for column in columns:
             value, _, bounds = cell(row.values[column]).partition(" [")
-            dim = ("\n" + bounds.rstrip("]").replace(", ", "–"), "dim") if bounds else ""
+            dim = ("\n" + bounds.rstrip("]").replace("1.00", "1").replace(", ", "–"), "dim") if bounds else ""
             cells.append(text.assemble(value, dim))
         out.add_row(text(row.name), *cells)
     return out
