@@ -59,7 +59,8 @@ def ds_grpo_reward(
     """Shape the score, then centre: ``s_i = r_i -/+ gamma m_i``, ``A_i = s_i - mean s``, without a std.
 
     Source: first-party code of arXiv 2511.19942, probably that of its CountDown runs; .01 / .01 are its coefficients.
-    Uniform groups are trained on by their log-probabilities alone.
+    Uniform groups are trained on by their log-probabilities alone. On completions of ten tokens gamma_p .1, gamma_n 0
+    and ``length="sum"`` did far better in our search.
     """
     smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length=length, reference=reference)
     return chain(smooth, subtract_group_mean())
