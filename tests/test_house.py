@@ -28,7 +28,8 @@ LAYERS: dict[str, set[str]] = {
     # arrays in, advantages out
     "batch": {"errors"},
     "advantages": {"errors", "batch"},
-    "methods": {"errors", "batch", "advantages"},
+    "catalogue": {"errors", "batch", "advantages"},
+    "methods": {"errors", "batch", "catalogue"},
     # problems and verdicts; samples and numbers
     "tasks": {"errors"},
     "metrics": {"errors"},
@@ -46,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"errors", "batch", "methods"},
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
-LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "methods", "tasks", "metrics"}
+LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "tasks", "metrics"}
 LIGHT_LIBRARIES = {"numpy", "array_api_compat", "unsharpen"}
 
 

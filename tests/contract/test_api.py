@@ -154,6 +154,7 @@ def test_method_attributes() -> None:
         "equation",
         "paper",
         "notes",
+        "experimental",
     ]
     assert method.requires == {"logprobs", "lengths"}
     assert list(vars(method.recipe)) == ["transform", "token_transform", "settings"]

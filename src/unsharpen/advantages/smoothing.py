@@ -8,7 +8,7 @@ The paper (arXiv 2511.19942, ICML 2026, Eq. 6), with A_i the GRPO advantage and 
 ``log pi <= 0``, so with positive gammas a correct completion gains the more the less likely it was, and an incorrect
 one loses the more the less likely it was: correctness pulls where diversity can't hurt, diversity where correctness
 is already won. The published code and text differ in how long completions are normalised and in when the term is
-added; :mod:`unsharpen.advantages.variants` builds each form from the functions here.
+added; :mod:`unsharpen.catalogue.smoothing` builds each form from the functions here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,16 @@ from unsharpen.advantages.baselines import (
     subtract_group_mean,
 )
 from unsharpen.advantages.chain import Transform, chain
-from unsharpen.advantages.smoothing import Length, Reference, centered_smoothing, differential_smoothing
+from unsharpen.advantages.smoothing import (
+    Length,
+    Reference,
+    centered_smoothing,
+    differential_smoothing,
+    entropy_smoothing,
+)
+from unsharpen.advantages.tokens import spread_smoothing_over_tokens
+from unsharpen.catalogue.recipe import Recipe
+from unsharpen.errors import InputError
 
 
 def ds_grpo(
@@ -53,6 +62,16 @@ def ds_grpo_sum(
     return chain(standardize_group(ddof=ddof, eps=eps), smooth)
 
 
+def ds_grpo_token(*, gamma_p: float = 0.01, gamma_n: float = 0.01, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+    """Per token: ``A_it = GRPO_i - gamma_p log pi_old(y_it)`` if correct, ``+ gamma_n log pi_old(y_it)`` if not.
+
+    Source: code of arXiv 2511.19942 around its first submission; .01 / .01 are its coefficients. Written as the mean
+    form plus a step that spreads its term over the tokens, which comes to the same.
+    """
+    spread = spread_smoothing_over_tokens(gamma_p=gamma_p, gamma_n=gamma_n)
+    return Recipe(ds_grpo(gamma_p=gamma_p, gamma_n=gamma_n, ddof=ddof, eps=eps), spread)
+
+
 def ds_grpo_reward(
     *, gamma_p: float = 0.01, gamma_n: float = 0.01, length: Length = "mean", reference: Reference = "sampling"
 ) -> Transform:
@@ -88,6 +107,29 @@ def ds_grpo_robust(
     """
     smooth = differential_smoothing(gamma_p=gamma_p, gamma_n=gamma_n, length=length, reference=reference)
     return chain(smooth, subtract_group_mean(), _floored_binary_std(), skip_uniform_groups())
+
+
+def entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
+    """Smoothing for all: surprise is rewarded in wrong completions too, so variety is bought with correctness.
+
+    Source: the control of arXiv 2511.19942. In theory it helps Pass@1 only where correct completions are on average
+    more surprising than wrong ones (many solutions), and hurts where there are few.
+    """
+    return _entropy(gamma, 1, length, ddof, eps)
+
+
+def entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
+    """The mirror image of the bonus: sharpens on purpose, which raises Pass@1 where solutions are few.
+
+    Source: the control of arXiv 2511.19942.
+    """
+    return _entropy(gamma, -1, length, ddof, eps)
+
+
+def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Transform:
+    if gamma < 0:
+        raise InputError(f"gamma must be at least 0, found {gamma}", hint="bonus and penalty are two methods")
+    return chain(standardize_group(ddof=ddof, eps=eps), entropy_smoothing(gamma=sign * gamma, length=length))
 
 
 def _floored_binary_std() -> Transform:
