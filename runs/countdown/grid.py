@@ -1,7 +1,10 @@
-"""Run the comparison on the embedded task: methods x seeds, resumable, and collect what is worth keeping.
+"""Run the comparison on the embedded task, from the choice of rate and coefficients to the test runs; resumable.
 
-    python runs/countdown/grid.py tune     # the coefficient search, on the validation problems
-    python runs/countdown/grid.py run      # computes what is missing; Ctrl-C and start again at will
+    python runs/countdown/grid.py          # computes what is missing; Ctrl-C and start again at will
+
+1. rate: GRPO on the validation problems at each of RATES -> `choose_rate`
+2. settings: each method's SETTINGS at that rate, on the validation problems -> `choose_setting`, choices.json
+3. test: GRPO, its low-rate control and the chosen settings, three seeds, on the test problems
 
 Full run folders go to runs/local/ (not committed); configuration, evaluations and the main training curves go to
 runs/countdown/tuning/ and runs/countdown/results/ (committed). One run after the other: on two cores that is faster
@@ -16,7 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unsharpen.cli.options import quiet_libraries
+from unsharpen.reports import Run, load_run
 from unsharpen.training.config import RunConfig
 from unsharpen.training.run import train
 
@@ -27,85 +33,99 @@ KEPT = {
     *("sampling_logprob", "shaping_ratio", "negative_correct", "grad_norm", "step_time"),
 }
 
-STEPS = 200
+STEPS = 240
+LOW_RATE_STEPS = 720
 SEEDS = (0, 1, 2)
-CELLS: dict[str, dict[str, Any]] = {  # coefficients as the search chose them, see README.md
-    "grpo": {"method": "grpo"},
-    "ds-grpo-robust": {"method": "ds-grpo-robust", "method_args": {"gamma_p": 0.2, "gamma_n": 0.0}},
-    "ds-grpo-sum": {"method": "ds-grpo-sum", "method_args": {"gamma_p": 0.3, "gamma_n": 0.0}},
-    "grpo-low-lr": {"method": "grpo-low-lr", "method_args": {"learning_rate_scale": 0.3}},
-    "ds-grpo": {"method": "ds-grpo", "method_args": {"gamma_p": 1.0, "gamma_n": 0.0}},
-}
-LOW_RATE = {"ds-grpo-robust-low-lr": {**CELLS["ds-grpo-robust"], "trl": {"learning_rate": 9e-5}}}
-"""What smoothing adds at the rate of `grpo-low-lr`: asked after the first seed, so not part of the plan."""
-
-TUNE_STEPS = 100
 TUNE_SEED = 100
-TUNE: dict[str, list[dict[str, Any]]] = {
-    "grpo": [{}],
-    "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}, {"gamma_p": 0.4}],
-    "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
+RATES = (1e-4, 2e-4, 3e-4)
+TOLERANCE = 0.02
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
-    "ds-grpo-centered": [{"kappa": 0.2}, {"kappa": 0.4}],
-    "ds-grpo-reward": [{"gamma_p": 0.01, "gamma_n": 0.01}, {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum"}],
-    "ds-grpo-token": [{"gamma_p": 0.01, "gamma_n": 0.01}],
+    "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
+    "ds-grpo-token": [{"gamma_p": 0.01, "gamma_n": 0.01}, {"gamma_p": 1.0, "gamma_n": 0.0}],
+    "ds-grpo-reward": [
+        {"gamma_p": 0.01, "gamma_n": 0.01},
+        {"gamma_p": 0.05, "gamma_n": 0.0, "length": "sum"},
+        {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum"},
+    ],
+    "ds-grpo-centered": [{"kappa": 0.1}, {"kappa": 0.2}],
+    "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}],
 }
+"""What the search tries: the published coefficients where there are any, and correct side alone."""
 
 
-def cells(kind: str) -> dict[str, RunConfig]:
-    """Name -> configuration."""
-    if kind == "run":
-        everything = {**CELLS, **LOW_RATE}
-        return {
-            f"{name}/seed-{seed}": RunConfig(
-                **{**options, "trl": {"max_steps": STEPS, **options.get("trl", {})}},
-                seed=seed,
-                num_eval=256,
-                eval_samples=128,
-                eval_every=100,
-            )
-            for seed in SEEDS
-            for name, options in everything.items()
-        }
-    return {
-        f"{method}/{'_'.join(f'{k}-{v}' for k, v in setting.items()) or 'default'}": RunConfig(
-            method=method,
-            method_args=setting,
-            seed=TUNE_SEED,
-            trl={"max_steps": TUNE_STEPS},
-            eval_set="validation",
-            num_eval=192,
-            eval_samples=64,
-            eval_every=0,
-        )
-        for method, settings in TUNE.items()
-        for setting in settings
-    }
+def choose_rate(runs: dict[float, Run]) -> float:
+    """The rate of all full-rate runs: best Pass@1 of GRPO among the rates at which its reward has saturated.
+
+    Saturated: the mean training reward of the last quarter is less than .01 above that of the quarter before. If none
+    has, the highest rate. Fixed before any run on this base model.
+    """
+    saturated = {rate: run for rate, run in runs.items() if gain_of_last_quarter(run) < 0.01}
+    return max(saturated, key=lambda rate: runs[rate].final.pass_at(1).mean()) if saturated else max(runs)
 
 
-def compute(kind: str, name: str, config: RunConfig) -> None:
-    """Run one cell to its end (or continue it) and collect it."""
-    target = HERE / ("results" if kind == "run" else "tuning") / name
-    if (target / "evaluation.jsonl").exists():
-        return
-    base = next(iter(sorted(target.parents[1].glob("*/*/evaluation.jsonl"))), None)
-    folder = LOCAL / kind / name
-    start = time.perf_counter()
-    result = train(config, folder, resume=folder.exists(), base_from=base.parent if base else None)
-    if not result.finished:
-        raise SystemExit(f"{name}: stopped; the same command continues")
-    collect(kind, folder, target)
-    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+def choose_setting(runs: dict[str, Run], grpo: Run) -> str:
+    """The setting of a method: most area under Pass@k over log2 k (1 to 64) at no cost in Pass@1.
+
+    No cost: within TOLERANCE of GRPO's Pass@1 on the same problems; if no setting is, the one with the best Pass@1.
+    The same rule between the chosen settings of all methods decides which one the demo shows. Fixed before any run on
+    this base model.
+    """
+    least = grpo.final.pass_at(1).mean() - TOLERANCE
+    free = [name for name, run in runs.items() if run.final.pass_at(1).mean() >= least]
+    if not free:
+        return max(runs, key=lambda name: runs[name].final.pass_at(1).mean())
+    return max(free, key=lambda name: area(runs[name]))
 
 
-def collect(kind: str, folder: Path, target: Path) -> None:
+def area(run: Run) -> float:
+    """Mean Pass@k over k = 1, 2, 4, ..., 64."""
+    return float(np.mean([run.final.pass_at(2**i).mean() for i in range(7)]))
+
+
+def gain_of_last_quarter(run: Run) -> float:
+    """By how much the training reward rose from the third quarter of the run to the last."""
+    rewards = np.array([row["reward"] for row in run.metrics if "reward" in row])
+    third, last = np.array_split(rewards, 4)[2:]
+    return float(last.mean() - third.mean())
+
+
+def validation(name: str, **options: Any) -> tuple[str, RunConfig]:
+    """A cell of the search: one seed, other problems than the test's."""
+    usual = {"seed": TUNE_SEED, "eval_set": "validation", "num_eval": 192, "eval_samples": 128, "eval_every": 0}
+    return f"tuning/{name}", RunConfig(**usual, **options)
+
+
+def test(name: str, seed: int, steps: int, rate: float, **options: Any) -> tuple[str, RunConfig]:
+    """A cell of the comparison."""
+    trl = {"max_steps": steps, "learning_rate": rate}
+    usual = {"seed": seed, "num_eval": 256, "eval_samples": 128, "eval_every": 80}
+    return f"results/{name}/seed-{seed}", RunConfig(**usual, trl=trl, **options)
+
+
+def compute(name: str, config: RunConfig) -> Run:
+    """Run one cell to its end (or continue it), collect it, and read it."""
+    target, folder = HERE / name, LOCAL / name
+    if not (target / "evaluation.jsonl").exists():
+        base = next(iter(sorted((HERE / name.split("/")[0]).glob("*/*/evaluation.jsonl"))), None)
+        start = time.perf_counter()
+        result = train(config, folder, resume=folder.exists(), base_from=base.parent if base else None)
+        if not result.finished:
+            raise SystemExit(f"{name}: stopped; the same command continues")
+        collect(folder, target)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    return load_run(target)
+
+
+def collect(folder: Path, target: Path) -> None:
     """Copy configuration and evaluations, and the main columns of the training curve."""
     target.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     slim = [{key: _rounded(row[key]) for key in row if key in KEPT} for row in rows]
     (target / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in slim))
     config = json.loads((folder / "config.json").read_text())
-    config["command"] = f"python runs/countdown/grid.py {kind}"
+    config["command"] = "python runs/countdown/grid.py"
     config["grpo_config"] = {k: v for k, v in config["grpo_config"].items() if not k.endswith("_dir")}
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (target / "evaluation.jsonl").write_text((folder / "evaluation.jsonl").read_text())
@@ -115,15 +135,39 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
+def search() -> dict[str, Any]:
+    """Stages 1 and 2; what they chose."""
+    grpo = {}
+    for rate in RATES:
+        trl = {"max_steps": STEPS, "learning_rate": rate}
+        grpo[rate] = compute(*validation(f"grpo/rate-{rate}", method="grpo", trl=trl))
+    rate = choose_rate(grpo)
+    trl = {"max_steps": STEPS, "learning_rate": rate}
+    chosen, best = {}, {}
+    for method, settings in SETTINGS.items():
+        runs, by_name = {}, {}
+        for setting in settings:
+            name = "_".join(f"{key}-{value}" for key, value in setting.items())
+            cell = validation(f"{method}/{name}", method=method, method_args=setting, trl=trl)
+            runs[name], by_name[name] = compute(*cell), setting
+        name = choose_setting(runs, grpo[rate])
+        chosen[method], best[method] = by_name[name], runs[name]
+    choices = {"learning_rate": rate, "settings": chosen, "demo": choose_setting(best, grpo[rate])}
+    (HERE / "choices.json").write_text(json.dumps(choices, indent=2) + "\n")
+    return choices
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["run", "tune"])
-    parser.add_argument("--only", nargs="*", help="names that a cell must start with")
-    args = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     quiet_libraries()
-    for name, config in cells(args.kind).items():
-        if not args.only or name.startswith(tuple(args.only)):
-            compute(args.kind, name, config)
+    choices = search()
+    rate, settings = choices["learning_rate"], choices["settings"]
+    methods = dict.fromkeys(["ds-grpo", "ds-grpo-sum", "ds-grpo-robust", choices["demo"]])
+    for seed in SEEDS:
+        compute(*test("grpo", seed, STEPS, rate, method="grpo"))
+        for method in methods:
+            compute(*test(method, seed, STEPS, rate, method=method, method_args=settings[method]))
+        compute(*test("grpo-low-lr", seed, LOW_RATE_STEPS, rate, method="grpo-low-lr"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from unsharpen.tasks.countdown.task import AnswerFormat
 TINY_MODEL = "countdown-tiny"
 """The name of the model that ships with the package."""
 
+TINY_COEFFICIENTS: dict[str, dict[str, Any]] = {}
+"""Coefficients where the shipped model's task wants others than long text does: chosen by runs/countdown/grid.py."""
+
 _NONE = type(None)
 _TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
     (str,): ("method", "task", "model", "eval_set"),
@@ -38,7 +41,8 @@ class RunConfig:
 
     Attributes:
         method: a catalogue name.
-        method_args: its coefficients, where they differ from the defaults.
+        method_args: its coefficients, where they differ from the defaults: the catalogue's, or for the shipped model
+            ``TINY_COEFFICIENTS``.
         task: the task's name.
         answer_format: where the task looks for the answer; None chooses by the model.
         model: ``"countdown-tiny"``, a path, or a hub id.
@@ -109,7 +113,8 @@ class RunConfig:
 
     def resolve_method(self) -> Method:
         """The method with its coefficients; raises on an unknown name or a bad coefficient."""
-        return get_method(self.method, **self.method_args)
+        usual = TINY_COEFFICIENTS.get(self.method, {}) if self.is_tiny else {}
+        return get_method(self.method, **{**usual, **self.method_args})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the method's coefficients are written out in full."""
