@@ -34,25 +34,24 @@ KEPT = {
 }
 
 STEPS = 240
-LOW_RATE_STEPS = 720
+LOW_RATE_STEPS, LOW_RATE_SCALE = 480, 0.5
 SEEDS = (0, 1, 2)
-TUNE_SEED = 100
-RATES = (1e-4, 2e-4, 3e-4)
-TOLERANCE = 0.02
+TUNE_SEED, TUNE_STEPS = 100, 120
+RATES = (3e-4, 5e-4)
+TOLERANCE = 0.03
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ds-grpo": [{"gamma_p": 0.05, "gamma_n": 0.05}, {"gamma_p": 1.0, "gamma_n": 0.0}],
     "ds-grpo-sum": [{"gamma_p": 0.1, "gamma_n": 0.0}, {"gamma_p": 0.3, "gamma_n": 0.0}],
-    "ds-grpo-token": [{"gamma_p": 0.01, "gamma_n": 0.01}, {"gamma_p": 1.0, "gamma_n": 0.0}],
+    "ds-grpo-token": [{"gamma_p": 0.3, "gamma_n": 0.0}, {"gamma_p": 1.0, "gamma_n": 0.0}],
     "ds-grpo-reward": [
-        {"gamma_p": 0.01, "gamma_n": 0.01},
         {"gamma_p": 0.05, "gamma_n": 0.0, "length": "sum"},
         {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum"},
     ],
     "ds-grpo-centered": [{"kappa": 0.1}, {"kappa": 0.2}],
     "ds-grpo-robust": [{"gamma_p": 0.1}, {"gamma_p": 0.2}],
 }
-"""What the search tries: the published coefficients where there are any, and correct side alone."""
+"""What the search tries: the correct side alone, and the published coefficients of the default form."""
 
 
 def choose_rate(runs: dict[float, Run]) -> float:
@@ -68,7 +67,8 @@ def choose_rate(runs: dict[float, Run]) -> float:
 def choose_setting(runs: dict[str, Run], grpo: Run) -> str:
     """The setting of a method: most area under Pass@k over log2 k (1 to 64) at no cost in Pass@1.
 
-    No cost: within TOLERANCE of GRPO's Pass@1 on the same problems; if no setting is, the one with the best Pass@1.
+    No cost: within TOLERANCE of GRPO's Pass@1 on the same problems (the search stops half-way, where smoothing is known
+    to be some points behind); if no setting is, the one with the best Pass@1.
     The same rule between the chosen settings of all methods decides which one the demo shows. Fixed before any run on
     this base model.
     """
@@ -91,16 +91,17 @@ def gain_of_last_quarter(run: Run) -> float:
     return float(last.mean() - third.mean())
 
 
-def validation(name: str, **options: Any) -> tuple[str, RunConfig]:
+def validation(name: str, steps: int, rate: float, **options: Any) -> tuple[str, RunConfig]:
     """A cell of the search: one seed, other problems than the test's."""
-    usual = {"seed": TUNE_SEED, "eval_set": "validation", "num_eval": 192, "eval_samples": 128, "eval_every": 0}
-    return f"tuning/{name}", RunConfig(**usual, **options)
+    trl = {"max_steps": steps, "learning_rate": rate}
+    usual = {"seed": TUNE_SEED, "eval_set": "validation", "num_eval": 192, "eval_samples": 64, "eval_every": 0}
+    return f"tuning/{name}", RunConfig(**usual, trl=trl, **options)
 
 
 def test(name: str, seed: int, steps: int, rate: float, **options: Any) -> tuple[str, RunConfig]:
     """A cell of the comparison."""
     trl = {"max_steps": steps, "learning_rate": rate}
-    usual = {"seed": seed, "num_eval": 256, "eval_samples": 128, "eval_every": 80}
+    usual = {"seed": seed, "num_eval": 256, "eval_samples": 128, "eval_every": 120}
     return f"results/{name}/seed-{seed}", RunConfig(**usual, trl=trl, **options)
 
 
@@ -137,22 +138,19 @@ def _rounded(value: float) -> float:
 
 def search() -> dict[str, Any]:
     """Stages 1 and 2; what they chose."""
-    grpo = {}
-    for rate in RATES:
-        trl = {"max_steps": STEPS, "learning_rate": rate}
-        grpo[rate] = compute(*validation(f"grpo/rate-{rate}", method="grpo", trl=trl))
+    grpo = {rate: compute(*validation(f"grpo/rate-{rate}", STEPS, rate, method="grpo")) for rate in RATES}
     rate = choose_rate(grpo)
-    trl = {"max_steps": STEPS, "learning_rate": rate}
+    plain = compute(*validation("grpo/plain", TUNE_STEPS, rate, method="grpo"))
     chosen, best = {}, {}
     for method, settings in SETTINGS.items():
         runs, by_name = {}, {}
         for setting in settings:
             name = "_".join(f"{key}-{value}" for key, value in setting.items())
-            cell = validation(f"{method}/{name}", method=method, method_args=setting, trl=trl)
+            cell = validation(f"{method}/{name}", TUNE_STEPS, rate, method=method, method_args=setting)
             runs[name], by_name[name] = compute(*cell), setting
-        name = choose_setting(runs, grpo[rate])
+        name = choose_setting(runs, plain)
         chosen[method], best[method] = by_name[name], runs[name]
-    choices = {"learning_rate": rate, "settings": chosen, "demo": choose_setting(best, grpo[rate])}
+    choices = {"learning_rate": rate, "settings": chosen, "demo": choose_setting(best, plain)}
     (HERE / "choices.json").write_text(json.dumps(choices, indent=2) + "\n")
     return choices
 
@@ -167,7 +165,8 @@ def main() -> None:
         compute(*test("grpo", seed, STEPS, rate, method="grpo"))
         for method in methods:
             compute(*test(method, seed, STEPS, rate, method=method, method_args=settings[method]))
-        compute(*test("grpo-low-lr", seed, LOW_RATE_STEPS, rate, method="grpo-low-lr"))
+        low = {"method": "grpo-low-lr", "method_args": {"learning_rate_scale": LOW_RATE_SCALE}}
+        compute(*test("grpo-low-lr", seed, LOW_RATE_STEPS, rate, **low))
 
 
 if __name__ == "__main__":

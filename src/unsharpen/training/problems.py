@@ -12,7 +12,7 @@ from unsharpen.tasks.countdown import require_disjoint, split_problems
 from unsharpen.training.config import RunConfig
 
 _EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 256
-_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (3, None)}
+_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}
 _ANY = {"sizes": (3, 4), "numbers": (1, 99), "targets": (10, 99)}
 
 
