@@ -14,7 +14,7 @@ from unsharpen.tasks import CountDown, CountDownProblem
 from unsharpen.training import problems, trl_arguments
 from unsharpen.training.config import RunConfig
 
-METHODS = ("grpo", "ds-grpo-robust")
+METHODS = ("grpo", "ds-grpo-centered")
 
 
 @pytest.fixture(autouse=True)

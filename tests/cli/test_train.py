@@ -46,15 +46,15 @@ def test_what_the_folder_holds(finished: Path) -> None:
     for figure in finished.glob("*.png"):
         assert figure.read_bytes().startswith(b"\x89PNG")
     report = (finished / "report.html").read_text("utf-8")
-    assert "DS-GRPO-robust" in report
+    assert "DS-GRPO-centered" in report
     assert "Pass@1" in report
 
 
 def test_the_configuration_can_be_repeated(finished: Path) -> None:
     record = json.loads((finished / "config.json").read_text("utf-8"))
     assert record["seed"] == 0
-    assert record["method"] == "ds-grpo-robust"
-    assert record["method_args"] == dict(get_method("ds-grpo-robust").coefficients)
+    assert record["method"] == "ds-grpo-centered"
+    assert record["method_args"] == dict(get_method("ds-grpo-centered").coefficients)
     assert record["trl"] == {
         "per_device_train_batch_size": 8,
         "gradient_accumulation_steps": 2,

@@ -84,7 +84,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "grpo-low-lr": {"learning_rate_scale": 0.3, "ddof": 1, "eps": 1e-4},
     "grpo-kl": {"kl_coef": 1e-3, "ddof": 1, "eps": 1e-4},
     "ds-grpo": {"gamma_p": 0.05, "gamma_n": 0.05, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
-    "ds-grpo-sum": {"gamma_p": 0.3, "gamma_n": 0.0, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
+    "ds-grpo-sum": {"gamma_p": 0.1, "gamma_n": 0.0, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
     "ds-grpo-token": {"gamma_p": 0.01, "gamma_n": 0.01, "ddof": 1, "eps": 1e-4},
     "ds-grpo-reward": {"gamma_p": 0.01, "gamma_n": 0.01, "length": "mean", "reference": "sampling"},
     "ds-grpo-centered": {"kappa": 0.2, "clip": 3.0, "all_correct_weight": 0.1},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from unsharpen.errors import InputError
+from unsharpen.methods import get_method
 from unsharpen.tasks import CountDown
 from unsharpen.training.build import provenance
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
@@ -57,6 +58,22 @@ def test_numbers_in_yaml(tmp_path: Path, text: str, value: Any) -> None:
     path.write_text(f"learning_rate: {text}", "utf-8")
     found = load_yaml(path)["learning_rate"]
     assert (found, type(found)) == (value, type(value))
+
+
+def test_the_shipped_model_has_coefficients_of_its_own() -> None:
+    published = get_method("ds-grpo").coefficients
+    assert RunConfig(method="ds-grpo").resolve_method().coefficients == {**published, "gamma_p": 1.0, "gamma_n": 0.0}
+    assert RunConfig(method="ds-grpo", model="some/model").resolve_method().coefficients == published
+    given = RunConfig(method="ds-grpo", method_args={"gamma_p": 0.3}).resolve_method().coefficients
+    assert (given["gamma_p"], given["gamma_n"]) == (0.3, 0.0)
+
+
+def test_the_coefficients_of_the_shipped_model_are_those_that_the_search_chose() -> None:
+    choices = json.loads((Path(__file__).parents[2] / "runs" / "countdown" / "choices.json").read_text("utf-8"))
+    for method, setting in choices["settings"].items():
+        used = RunConfig(method=method).resolve_method().coefficients
+        assert {name: used[name] for name in setting} == setting
+    assert RunConfig().method == choices["demo"]
 
 
 def test_a_configuration_survives_json() -> None:

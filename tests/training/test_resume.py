@@ -294,8 +294,8 @@ def test_a_used_folder_needs_resume(copy: Path, data: Path) -> None:
     [
         (["--seed", "5"], ["seed: 0 -> 5"]),
         (["--set", "learning_rate=2e-3"], ["learning_rate", "0.001", "0.002"]),
-        (["--method-arg", "gamma_p=0.4"], ["method_args", "gamma_p", "0.2", "0.4"]),
-        (["--method", "grpo", "--num-eval", "7"], ["method: 'ds-grpo-robust' -> 'grpo'", "num_eval: 8 -> 7"]),
+        (["--method-arg", "kappa=0.4"], ["method_args", "kappa", "0.2", "0.4"]),
+        (["--method", "grpo", "--num-eval", "7"], ["method: 'ds-grpo-centered' -> 'grpo'", "num_eval: 8 -> 7"]),
     ],
 )
 def test_another_run_is_refused_and_says_how_it_differs(
@@ -312,7 +312,7 @@ def test_another_run_is_refused_and_says_how_it_differs(
 
 
 def test_spelling_out_a_default_is_the_same_run(copy: Path, data: Path) -> None:
-    arguments = ("--method", "ds-grpo-robust", "--method-arg", "gamma_p=0.2", "--seed", 0, "--resume")
+    arguments = ("--method", "ds-grpo-centered", "--method-arg", "kappa=0.2", "--seed", 0, "--resume")
     assert unsharpen("train", "--output", copy, *SMALL, *settings(data), *arguments).code == 0
 
 

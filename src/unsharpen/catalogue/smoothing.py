@@ -46,7 +46,7 @@ def ds_grpo(
 
 def ds_grpo_sum(
     *,
-    gamma_p: float = 0.3,
+    gamma_p: float = 0.1,
     gamma_n: float = 0.0,
     ddof: int = 1,
     eps: float = 1e-4,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from unsharpen.cli.options import quiet_libraries, run_config
 
-METHODS = ("grpo", "ds-grpo-robust")
+METHODS = ("grpo", "ds-grpo-centered")
 
 
 def demo(

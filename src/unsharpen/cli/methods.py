@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unsharpen.methods import get_method, list_methods
+from unsharpen.training.config import TINY_COEFFICIENTS
 
 
 def methods(
@@ -32,11 +33,13 @@ def methods(
 def _show(console: Console, name: str) -> None:
     method = get_method(name)
     console.print(f"[bold]{method.name}[/bold]: {method.summary}", highlight=False)
+    on_tiny = _coefficients(TINY_COEFFICIENTS[name]) if name in TINY_COEFFICIENTS else "the same"
     for label, text in (
         ("equation", method.equation),
         ("paper", method.paper),
         ("needs", _needs(method.requires)),
         ("coefficients", _coefficients(method.coefficients)),
+        ("for the shipped model", on_tiny),
         ("engine settings", _coefficients(method.recipe.settings) or "none"),
         ("chain", method.recipe.transform.name),
     ):

@@ -14,7 +14,7 @@ from unsharpen.cli.options import quiet_libraries, run_config
 
 def train(
     method: Annotated[
-        str | None, typer.Option(help="A name from `unsharpen methods`. [default: ds-grpo-robust]")
+        str | None, typer.Option(help="A name from `unsharpen methods`. [default: ds-grpo-centered]")
     ] = None,
     method_arg: Annotated[list[str] | None, typer.Option(help="A coefficient, e.g. gamma_p=0.1; repeatable.")] = None,
     task: Annotated[str | None, typer.Option(help="The task. [default: countdown]")] = None,
