@@ -64,12 +64,13 @@ def main() -> None:
     samples = min(run.final.num_samples for runs in groups.values() for run in runs)
     ks = [k for k in (1, 8, 64, 128) if k <= samples]
     finals = {name: columns(runs, ks, "final") for name, runs in groups.items()}
-    reference = next(name for name in groups if name == "grpo" or name.startswith("grpo default"))
+    reference = next(name for name in groups if name in ("grpo", "grpo plain"))
     first = groups[reference][0]
-    print(f"{first.final.num_problems} problems x {samples} samples, {first.final.step} steps")
+    print(f"{first.final.num_problems} problems x {samples} samples")
     for name, runs in groups.items():
         config = runs[0].config
-        print(f"- {name}: seeds {seeds(runs)}, {config['method_args']}")
+        rate = config["grpo_config"]["learning_rate"]
+        print(f"- {name}: seeds {seeds(runs)}, {runs[0].final.step} steps at {rate:g}, {config['method_args']}")
     print_table("Final model", {"base": columns(groups[reference], ks, "base"), **finals})
     differences = {}
     for name, table in finals.items():
