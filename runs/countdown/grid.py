@@ -160,13 +160,14 @@ def main() -> None:
     quiet_libraries()
     choices = search()
     rate, settings = choices["learning_rate"], choices["settings"]
-    methods = dict.fromkeys(["ds-grpo", "ds-grpo-sum", "ds-grpo-robust", choices["demo"]])
-    for seed in SEEDS:
-        compute(*test("grpo", seed, STEPS, rate, method="grpo"))
-        for method in methods:
-            compute(*test(method, seed, STEPS, rate, method=method, method_args=settings[method]))
-        low = {"method": "grpo-low-lr", "method_args": {"learning_rate_scale": LOW_RATE_SCALE}}
-        compute(*test("grpo-low-lr", seed, LOW_RATE_STEPS, rate, **low))
+    cells: dict[str, tuple[int, dict[str, Any]]] = {"grpo": (STEPS, {})}
+    cells |= {method: (STEPS, settings[method]) for method in ("ds-grpo", "ds-grpo-sum", "ds-grpo-robust")}
+    cells["grpo-low-lr"] = LOW_RATE_STEPS, {"learning_rate_scale": LOW_RATE_SCALE}
+    demo = {choices["demo"]: (STEPS, settings[choices["demo"]])}
+    for group in (cells, demo):
+        for seed in SEEDS:
+            for method, (steps, setting) in group.items():
+                compute(*test(method, seed, steps, rate, method=method, method_args=setting))
 
 
 if __name__ == "__main__":
