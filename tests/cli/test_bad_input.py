@@ -39,10 +39,13 @@ def check(done: Outcome) -> None:
     [
         (["--method", "ds-grp"], ["unknown method 'ds-grp'", "did you mean", "ds-grpo"]),
         (["--method", "zzz"], ["unknown method 'zzz'"]),
-        (["--method-arg", "gama_p=1"], ["no coefficient 'gama_p'", "gamma_p", "gamma_n", "did you mean"]),
-        (["--method-arg", "gamma_p=much"], ["gamma_p", "number", "'much'"]),
-        (["--method-arg", "gamma_p=nan"], ["gamma_p", "finite"]),
-        (["--method-arg", "gamma_p=-1"], ["gamma_p", "at least 0", "-1"]),
+        (
+            ["--method", "ds-grpo", "--method-arg", "gama_p=1"],
+            ["no coefficient 'gama_p'", "gamma_p", "gamma_n", "did you mean"],
+        ),
+        (["--method", "ds-grpo", "--method-arg", "gamma_p=much"], ["gamma_p", "number", "'much'"]),
+        (["--method", "ds-grpo", "--method-arg", "gamma_p=nan"], ["gamma_p", "finite"]),
+        (["--method", "ds-grpo", "--method-arg", "gamma_p=-1"], ["gamma_p", "at least 0", "-1"]),
         (["--method-arg", "gamma_p"], ["--method-arg takes name=value", "'gamma_p'"]),
         (["--method-arg", "=1"], ["--method-arg takes name=value", "'=1'"]),
         (["--set", "learning_rate"], ["--set takes name=value", "'learning_rate'"]),
