@@ -1,0 +1,274 @@
+"""The paper's Theorem 3.4, decided exactly: can smoothing match an entropy-regularised policy at no price?
+
+The claim (arXiv 2511.19942): for every ``gamma >= 0, beta > 0`` of entropy regularisation there is a smoothed policy
+within the same divergence of the base whose correctness and diversity are both at least as high. It holds when the
+*lever* ``L = 1/beta_e - log E_s[p^(-a_e)]`` is at least 0 and can fail otherwise; with a bonus that may be centred it
+always holds. Proofs and counterexamples: docs/theory.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unsharpen.errors import InputError
+from unsharpen.theory._checks import Bools, Floats, checked, choice, log_sum, number
+from unsharpen.theory.divergences import Kind, divergence
+from unsharpen.theory.measures import assemble, effective_number, entropy, logit_mass, shannon, within
+from unsharpen.theory.policies import Form, entropy_exponents, tilt
+
+Diversity = Literal["shannon", "effective"]
+_SLACK = 1e-10  # relative: divergences that agree to rounding count as equal
+_UNIFORM = 1e-12  # nats
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a policy achieves: logit of Pass@1, diversity of its correct completions, divergence from the base."""
+
+    logit: float
+    diversity: float
+    divergence: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """The smoothed policy that does best against an entropy-regularised one.
+
+    Attributes:
+        feasible: correctness and diversity at least as high, divergence within the budget.
+        gamma_p, gamma_n, beta, offset: its coefficients, for :func:`smoothed`; infinite where only the limit
+            beta -> infinity at fixed gamma/beta comes so close.
+        a, b, kappa: the same policy as a :func:`tilt`; always finite.
+        log_policy: [n] the policy, nats.
+        lever: L; at least 0 guarantees feasibility (gamma_n free, every divergence).
+        budget: what the divergence may be.
+        entropy: the policy to match. smoothed: the matching one. When infeasible it has the least divergence among
+            those with enough correctness and diversity.
+    """
+
+    feasible: bool
+    gamma_p: float
+    gamma_n: float
+    beta: float
+    offset: float
+    a: float
+    b: float
+    kappa: float
+    log_policy: Floats
+    lever: float
+    budget: float
+    entropy: Point
+    smoothed: Point
+
+
+def dominate(
+    log_base: ArrayLike,
+    correct: ArrayLike,
+    *,
+    gamma: float,
+    beta: float,
+    form: Form = "bonus",
+    kind: Kind = "reverse-kl",
+    parameter: float | None = None,
+    diversity: Diversity = "shannon",
+    budget: float | None = None,
+    tied: bool = False,
+    centered: bool = False,
+) -> Match:
+    """Find the smoothed policy that is at least as correct and as diverse within the same divergence, or show none is.
+
+    ``a*`` is the least exponent in [0, 1] with ``diversity(q_a) >= diversity(q_{a_e})``; divergence grows with the
+    exponents, and by Jensen ``gamma_n = 0`` is best. What is left is logit C = z, which beta > 0 confines to
+    ``z > z_min = log S_P(1-a*) - log S_N(1)``. So the claim holds exactly when::
+
+        min over z >= max(z_e, z_min) of divergence(C(z), q_{a*}, s_b) <= budget
+
+    decided up to a relative slack of 1e-10, i.e. in the closure.
+
+    Args:
+        log_base: [n] nats.
+        correct: [n] bool.
+        gamma: of the entropy-regularised policy; gamma >= 0, beta > 0.
+        beta: likewise.
+        form: the true entropy ``"bonus"`` or its ``"proxy"`` -gamma log p.
+        kind: the divergence, see :func:`divergence`.
+        parameter: likewise.
+        diversity: ``"shannon"`` or ``"effective"``; any strictly Schur-concave one gives the same answer for exponents
+            a_e <= 1, so always for the bonus.
+        budget: at least the divergence of the entropy-regularised policy, which is the default.
+        tied: force gamma_n = gamma_p.
+        centered: allow an offset in the bonus, ``-gamma_p (log p + offset)``.
+
+    Returns:
+        Match.
+
+    Raises:
+        InputError: malformed base, more than one prompt, negative gamma, budget below the policy's own divergence,
+            both tied and centered.
+
+    Example:
+        >>> base, correct = np.log([0.3, 0.1, 0.4, 0.2]), [True, True, False, False]
+        >>> match = dominate(base, correct, gamma=0.2, beta=0.5)
+        >>> match.feasible, match.smoothed.divergence < match.entropy.divergence
+        (True, True)
+        >>> dominate(np.log([0.85, 0.05, 0.1]), [True, True, False], gamma=2.0, beta=0.2).feasible
+        False
+    """
+    log_p, flags = checked(log_base, correct)
+    if log_p.ndim != 1:
+        raise InputError(f"dominate takes one prompt, [n]; found shape {log_p.shape}", hint="loop over the prompts")
+    if tied and centered:
+        raise InputError("a bonus can be tied or centered, not both", hint="centering acts on the correct side only")
+    a_e, kappa_e = entropy_exponents(number("gamma", gamma, least=0.0), beta, form)
+    policy_e = tilt(log_p, flags, a=a_e, b=-a_e, kappa=kappa_e)
+    own = float(divergence(policy_e, log_p, kind, parameter=parameter))
+    limit = own if budget is None else number("budget", budget)
+    if limit < own:
+        raise InputError(f"budget must be at least {own:.6g}, the divergence of the entropy policy; found {limit}")
+
+    a = _least_exponent(log_p, flags, a_e, policy_e, diversity)
+    a = 1.0 if centered and _spread(log_p, flags) <= _UNIFORM else a  # any exponent leaves a uniform q as it is
+    b = a if tied else 0.0
+    log_q, log_s = within((1 - a) * log_p, flags), within((1 + b) * log_p, ~flags)
+    floor = float(log_sum((1 - a) * log_p, flags) - log_sum((1 + b) * log_p, ~flags))
+    target = float(logit_mass(policy_e, flags))
+
+    def cost(z: float) -> float:
+        return float(divergence(assemble(log_q, log_s, z), log_p, kind, parameter=parameter))
+
+    allowed = limit + _SLACK * (1 + limit)
+    free = centered and a > 0
+    z = target if free else _choose(cost, max(target, floor), floor, allowed)
+    kappa = z - floor
+    weight = 1 / kappa_e if free else math.inf if kappa <= 0 else 1 / kappa
+    policy = assemble(log_q, log_s, z)
+    return Match(
+        feasible=cost(z) <= allowed,
+        gamma_p=a * weight if a else 0.0,
+        gamma_n=b * weight if b else 0.0,
+        beta=weight,
+        offset=(kappa_e - kappa) / a if free else 0.0,
+        a=a,
+        b=b,
+        kappa=kappa,
+        log_policy=policy,
+        lever=kappa_e - float(log_sum(within(log_p, ~flags) - a_e * log_p, ~flags)),
+        budget=limit,
+        entropy=Point(target, _DIVERSITY[diversity](policy_e, flags), own),
+        smoothed=Point(z, _DIVERSITY[diversity](policy, flags), cost(z)),
+    )
+
+
+def is_feasible(
+    log_base: ArrayLike,
+    correct: ArrayLike,
+    *,
+    gamma: float,
+    beta: float,
+    form: Form = "bonus",
+    kind: Kind = "reverse-kl",
+    parameter: float | None = None,
+    diversity: Diversity = "shannon",
+    budget: float | None = None,
+    tied: bool = False,
+    centered: bool = False,
+) -> bool:
+    """Whether Theorem 3.4 holds in this instance; arguments and errors as in :func:`dominate`.
+
+    Example:
+        >>> base, correct = np.log([0.85, 0.05, 0.1]), [True, True, False]
+        >>> kinds = ("reverse-kl", "chi2", "forward-kl", "tv")
+        >>> [is_feasible(base, correct, gamma=2.0, beta=0.2, kind=kind) for kind in kinds]
+        [False, False, True, True]
+        >>> is_feasible(base, correct, gamma=2.0, beta=0.2, centered=True)
+        True
+    """
+    return dominate(
+        log_base,
+        correct,
+        gamma=gamma,
+        beta=beta,
+        form=form,
+        kind=kind,
+        parameter=parameter,
+        diversity=diversity,
+        budget=budget,
+        tied=tied,
+        centered=centered,
+    ).feasible
+
+
+def _shannon(log_pi: Floats, flags: Bools) -> float:
+    return float(shannon(log_pi, flags))
+
+
+def _effective(log_pi: Floats, flags: Bools) -> float:
+    return float(effective_number(log_pi, flags))
+
+
+_DIVERSITY: dict[str, Callable[[Floats, Bools], float]] = {"shannon": _shannon, "effective": _effective}
+
+
+def _spread(log_p: Floats, flags: Bools) -> float:
+    return float(np.ptp(log_p[flags]))
+
+
+def _least_exponent(log_p: Floats, flags: Bools, a_e: float, policy_e: Floats, diversity: Diversity) -> float:
+    """a*: the least exponent in [0, 1] whose q is as diverse as that of the entropy policy."""
+    choice("diversity", diversity, get_args(Diversity))
+    if _spread(log_p, flags) <= _UNIFORM:
+        return 0.0
+    if a_e <= 1:  # diversity rises strictly up to 1
+        return a_e
+
+    def measure(a: float) -> float:
+        log_q = within((1 - a) * log_p, flags)
+        return float(entropy(log_q)) if diversity == "shannon" else float(-log_sum(2 * log_q, flags))
+
+    wanted = measure(a_e)
+    if measure(0.0) >= wanted:
+        return 0.0
+    low, high = 0.0, 1.0
+    while high - low > 1e-15:
+        middle = (low + high) / 2
+        low, high = (low, middle) if measure(middle) >= wanted else (middle, high)
+    return high
+
+
+def _choose(cost: Callable[[float], float], low: float, floor: float, allowed: float) -> float:
+    """The z >= low of least cost; a little above ``floor``, which needs beta = infinity, if the budget allows it."""
+    z = _lowest(cost, low)
+    step = 1.0
+    while z <= floor and step > 1e-12:
+        if cost(floor + step) <= allowed:
+            return floor + step
+        step /= 2
+    return z
+
+
+def _lowest(cost: Callable[[float], float], low: float) -> float:
+    """Where a unimodal cost is least on [low, infinity): bracket by doubling, then golden section."""
+    if cost(low + 1e-6) >= cost(low):
+        return low
+    left, middle, right = low, low + 1.0, low + 2.0
+    while cost(right) < cost(middle) and right - low < 1e4:
+        left, middle, right = middle, right, low + 2 * (right - low)
+    ratio = (math.sqrt(5) - 1) / 2
+    x, y = right - ratio * (right - left), left + ratio * (right - left)
+    cost_x, cost_y = cost(x), cost(y)
+    while right - left > 1e-9 * (1 + abs(left)):
+        if cost_x <= cost_y:
+            right, y, cost_y = y, x, cost_x
+            x = right - ratio * (right - left)
+            cost_x = cost(x)
+        else:
+            left, x, cost_x = x, y, cost_y
+            y = left + ratio * (right - left)
+            cost_y = cost(y)
+    return (left + right) / 2
