@@ -108,10 +108,8 @@ def log_sum(logs: Floats, where: Bools | None = None, *, keepdims: bool = False)
 
 
 def mean(log_weights: Floats, values: Floats) -> Any:
-    """Expectation over the last axis; weights of -inf count nothing, whatever the value beside them."""
-    return np.where(
-        np.isneginf(log_weights), 0.0, np.exp(log_weights) * np.where(np.isfinite(values), values, 0.0)
-    ).sum(axis=-1)
+    """Expectation over the last axis; where the weight is -inf the value may be, too."""
+    return (np.exp(log_weights) * np.where(np.isneginf(log_weights), 0.0, values)).sum(axis=-1)
 
 
 def _row(bad: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -49,18 +50,28 @@ def divergence(
         >>> [round(float(divergence(policy, base, kind)), 4) for kind in KINDS]
         [0.1438, 0.1308, 0.1373, 0.2877, 0.25, 0.3333]
     """
-    choice("kind", kind, KINDS)
     log_pi, log_p = distribution(log_policy, name="log_policy"), distribution(log_base, name="log_base")
-    parameter = _parameter(kind, parameter)
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = _value(kind, log_pi, log_p, parameter)
+        np.broadcast_shapes(log_pi.shape, log_p.shape)
     except ValueError:
         raise InputError(
             f"`log_policy` and `log_base` must have one shape, found {log_pi.shape} and {log_p.shape}"
         ) from None
-    value = finite(np.asarray(value), what=kind, hint="the policy is too far from the base for this divergence")
-    return np.maximum(value, 0.0)[()]
+    return measure(kind, parameter)(log_pi, log_p)
+
+
+def measure(kind: Kind, parameter: float | None = None) -> Callable[[Floats, Floats], Any]:
+    """The divergence as a function of (log_policy, log_base), which it takes to be well-formed."""
+    choice("kind", kind, KINDS)
+    checked_parameter = _parameter(kind, parameter)
+
+    def apply(log_pi: Floats, log_p: Floats) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = np.asarray(_value(kind, log_pi, log_p, checked_parameter))
+        finite(value, what=kind, hint="the policy is too far from the base for this divergence")
+        return np.maximum(value, 0.0)[()]
+
+    return apply
 
 
 def _parameter(kind: Kind, parameter: float | None) -> float:
@@ -89,8 +100,13 @@ def _value(kind: Kind, log_pi: Floats, log_p: Floats, parameter: float) -> Any:
         case "mixture-kl":
             return ((parameter * pi - (1 - parameter) * p) * gap).sum(-1)
         case "renyi":
-            return np.log1p((p * np.expm1(parameter * gap)).sum(-1)) / (parameter - 1)
+            return np.log1p(_excess(log_p, parameter * gap).sum(-1)) / (parameter - 1)
         case "tv":
             return 0.5 * np.abs(pi - p).sum(-1)
         case "chi2":
-            return (p * np.expm1(gap) ** 2).sum(-1)
+            return np.where(gap > 1, _excess(log_p, 2 * gap) - 2 * (pi - p), p * np.expm1(gap) ** 2).sum(-1)
+
+
+def _excess(log_p: Floats, power: Floats) -> Floats:
+    """P (e^power - 1), exact for small powers and without 0 * inf for large ones."""
+    return np.asarray(np.where(power > 1, np.exp(log_p + power) - np.exp(log_p), np.exp(log_p) * np.expm1(power)))

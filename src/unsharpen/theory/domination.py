@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from unsharpen.errors import InputError
-from unsharpen.theory._checks import Bools, Floats, checked, choice, log_sum, number
-from unsharpen.theory.divergences import Kind, divergence
+from unsharpen.theory._checks import Floats, checked, choice, log_sum, number
+from unsharpen.theory.divergences import Kind, measure
 from unsharpen.theory.measures import assemble, effective_number, entropy, logit_mass, shannon, within
 from unsharpen.theory.policies import Form, entropy_exponents, tilt
 
@@ -94,11 +94,11 @@ def dominate(
     Args:
         log_base: [n] nats.
         correct: [n] bool.
-        gamma: of the entropy-regularised policy; gamma >= 0, beta > 0.
-        beta: likewise.
+        gamma: of the entropy-regularised policy, at least 0.
+        beta: likewise, above 0.
         form: the true entropy ``"bonus"`` or its ``"proxy"`` -gamma log p.
         kind: the divergence, see :func:`divergence`.
-        parameter: likewise.
+        parameter: its parameter.
         diversity: ``"shannon"`` or ``"effective"``; any strictly Schur-concave one gives the same answer for exponents
             a_e <= 1, so always for the bonus.
         budget: at least the divergence of the entropy-regularised policy, which is the default.
@@ -125,61 +125,62 @@ def dominate(
         raise InputError(f"dominate takes one prompt, [n]; found shape {log_p.shape}", hint="loop over the prompts")
     if tied and centered:
         raise InputError("a bonus can be tied or centered, not both", hint="centering acts on the correct side only")
+    choice("diversity", diversity, get_args(Diversity))
+    distance = measure(kind, parameter)
     a_e, kappa_e = entropy_exponents(number("gamma", gamma, least=0.0), beta, form)
     policy_e = tilt(log_p, flags, a=a_e, b=-a_e, kappa=kappa_e)
-    own = float(divergence(policy_e, log_p, kind, parameter=parameter))
-    limit = own if budget is None else number("budget", budget)
-    if limit < own:
-        raise InputError(f"budget must be at least {own:.6g}, the divergence of the entropy policy; found {limit}")
 
-    a = _least_exponent(log_p, flags, a_e, policy_e, diversity)
-    a = 1.0 if centered and _spread(log_p, flags) <= _UNIFORM else a  # any exponent leaves a uniform q as it is
+    def point(policy: Floats) -> Point:
+        value = shannon(policy, flags) if diversity == "shannon" else effective_number(policy, flags)
+        return Point(float(logit_mass(policy, flags)), float(value), float(distance(policy, log_p)))
+
+    goal = point(policy_e)
+    limit = goal.divergence if budget is None else number("budget", budget)
+    if limit < goal.divergence:
+        raise InputError(f"budget must be at least the entropy policy's {goal.divergence:.6g}, found {limit}")
+    allowed = limit + _SLACK * (1 + limit)
+
+    uniform = float(np.ptp(log_p[flags])) <= _UNIFORM  # then any exponent leaves q as it is
+    a = float(centered) if uniform else _least_exponent(log_p[flags], a_e, diversity)
     b = a if tied else 0.0
     log_q, log_s = within((1 - a) * log_p, flags), within((1 + b) * log_p, ~flags)
     floor = float(log_sum((1 - a) * log_p, flags) - log_sum((1 + b) * log_p, ~flags))
-    target = float(logit_mass(policy_e, flags))
-
-    def cost(z: float) -> float:
-        return float(divergence(assemble(log_q, log_s, z), log_p, kind, parameter=parameter))
-
-    allowed = limit + _SLACK * (1 + limit)
-    free = centered and a > 0
-    z = target if free else _choose(cost, max(target, floor), floor, allowed)
-    kappa = z - floor
-    weight = 1 / kappa_e if free else math.inf if kappa <= 0 else 1 / kappa
-    policy = assemble(log_q, log_s, z)
+    free = centered and a > 0  # an offset reaches every C at the same beta
+    if free:
+        z, weight = goal.logit, 1 / kappa_e
+    else:
+        z = _choose(lambda z: float(distance(assemble(log_q, log_s, z), log_p)), max(goal.logit, floor), floor, allowed)
+        weight = 1 / (z - floor) if z > floor else math.inf
+    match = point(policy := assemble(log_q, log_s, z))
     return Match(
-        feasible=cost(z) <= allowed,
+        feasible=match.divergence <= allowed,
         gamma_p=a * weight if a else 0.0,
         gamma_n=b * weight if b else 0.0,
         beta=weight,
-        offset=(kappa_e - kappa) / a if free else 0.0,
+        offset=(kappa_e - z + floor) / a if free else 0.0,
         a=a,
         b=b,
-        kappa=kappa,
+        kappa=z - floor,
         log_policy=policy,
         lever=kappa_e - float(log_sum(within(log_p, ~flags) - a_e * log_p, ~flags)),
         budget=limit,
-        entropy=Point(target, _DIVERSITY[diversity](policy_e, flags), own),
-        smoothed=Point(z, _DIVERSITY[diversity](policy, flags), cost(z)),
+        entropy=goal,
+        smoothed=match,
     )
 
 
-def is_feasible(
-    log_base: ArrayLike,
-    correct: ArrayLike,
-    *,
-    gamma: float,
-    beta: float,
-    form: Form = "bonus",
-    kind: Kind = "reverse-kl",
-    parameter: float | None = None,
-    diversity: Diversity = "shannon",
-    budget: float | None = None,
-    tied: bool = False,
-    centered: bool = False,
-) -> bool:
-    """Whether Theorem 3.4 holds in this instance; arguments and errors as in :func:`dominate`.
+def is_feasible(log_base: ArrayLike, correct: ArrayLike, *, gamma: float, beta: float, **options: Any) -> bool:
+    """Whether Theorem 3.4 holds in this instance: :func:`dominate`, of which only the verdict is kept.
+
+    Args:
+        log_base: [n] nats.
+        correct: [n] bool.
+        gamma: of the entropy-regularised policy, at least 0.
+        beta: likewise, above 0.
+        **options: form, kind, parameter, diversity, budget, tied, centered, as in :func:`dominate`.
+
+    Raises:
+        InputError: as in :func:`dominate`.
 
     Example:
         >>> base, correct = np.log([0.85, 0.05, 0.1]), [True, True, False]
@@ -189,55 +190,25 @@ def is_feasible(
         >>> is_feasible(base, correct, gamma=2.0, beta=0.2, centered=True)
         True
     """
-    return dominate(
-        log_base,
-        correct,
-        gamma=gamma,
-        beta=beta,
-        form=form,
-        kind=kind,
-        parameter=parameter,
-        diversity=diversity,
-        budget=budget,
-        tied=tied,
-        centered=centered,
-    ).feasible
+    return dominate(log_base, correct, gamma=gamma, beta=beta, **options).feasible
 
 
-def _shannon(log_pi: Floats, flags: Bools) -> float:
-    return float(shannon(log_pi, flags))
-
-
-def _effective(log_pi: Floats, flags: Bools) -> float:
-    return float(effective_number(log_pi, flags))
-
-
-_DIVERSITY: dict[str, Callable[[Floats, Bools], float]] = {"shannon": _shannon, "effective": _effective}
-
-
-def _spread(log_p: Floats, flags: Bools) -> float:
-    return float(np.ptp(log_p[flags]))
-
-
-def _least_exponent(log_p: Floats, flags: Bools, a_e: float, policy_e: Floats, diversity: Diversity) -> float:
-    """a*: the least exponent in [0, 1] whose q is as diverse as that of the entropy policy."""
-    choice("diversity", diversity, get_args(Diversity))
-    if _spread(log_p, flags) <= _UNIFORM:
-        return 0.0
+def _least_exponent(log_c: Floats, a_e: float, diversity: Diversity) -> float:
+    """a*: the least exponent in [0, 1] whose q is as diverse as that of a_e; log_c holds the correct log-probs."""
     if a_e <= 1:  # diversity rises strictly up to 1
         return a_e
 
-    def measure(a: float) -> float:
-        log_q = within((1 - a) * log_p, flags)
-        return float(entropy(log_q)) if diversity == "shannon" else float(-log_sum(2 * log_q, flags))
+    def value(a: float) -> float:
+        log_q = (1 - a) * log_c - log_sum((1 - a) * log_c)
+        return float(entropy(log_q)) if diversity == "shannon" else float(-log_sum(2 * log_q))
 
-    wanted = measure(a_e)
-    if measure(0.0) >= wanted:
+    wanted = value(a_e)
+    if value(0.0) >= wanted:
         return 0.0
     low, high = 0.0, 1.0
     while high - low > 1e-15:
         middle = (low + high) / 2
-        low, high = (low, middle) if measure(middle) >= wanted else (middle, high)
+        low, high = (low, middle) if value(middle) >= wanted else (middle, high)
     return high
 
 

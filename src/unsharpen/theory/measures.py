@@ -142,12 +142,12 @@ def within(log_pi: Floats, members: Bools) -> Floats:
 
 def entropy(log_q: Floats) -> Any:
     """``-sum q log q`` over the last axis; entries of -inf count 0."""
-    return -mean(log_q, log_q)
+    return 0.0 - mean(log_q, log_q)
 
 
 def surprise(log_q: Floats) -> Floats:
-    """``u = log q + H(q)``: how much likelier than typical, nats; -inf outside the class."""
-    return np.asarray(log_q + entropy(log_q)[..., None])
+    """``u = log q + H(q)``: how much likelier than typical, nats; 0 outside the class."""
+    return np.asarray(np.where(np.isneginf(log_q), 0.0, log_q + entropy(log_q)[..., None]))
 
 
 def assemble(log_q: Floats, log_s: Floats, logit: float) -> Floats:
