@@ -3,6 +3,7 @@
 Light: NumPy alone, float64. :mod:`unsharpen.theory.simulate` trains tables with the catalogue's own methods.
 """
 
+from unsharpen.theory.compare import Comparison, Estimate, compare_methods
 from unsharpen.theory.divergences import KINDS, divergence
 from unsharpen.theory.domination import Match, Point, dominate, is_feasible
 from unsharpen.theory.dynamics import (
@@ -12,6 +13,7 @@ from unsharpen.theory.dynamics import (
     expected_smoothed_update,
     selection_probability,
 )
+from unsharpen.theory.frontier import FrontierPoint, frontier
 from unsharpen.theory.limits import (
     Exponents,
     Tilt,
@@ -34,13 +36,17 @@ from unsharpen.theory.worlds import World, shared_world
 
 __all__ = [
     "KINDS",
+    "Comparison",
+    "Estimate",
     "Exponents",
+    "FrontierPoint",
     "Match",
     "Point",
     "Tilt",
     "Trajectory",
     "World",
     "collapse_rate",
+    "compare_methods",
     "conditional",
     "correct_mass",
     "critical_gamma",
@@ -54,6 +60,7 @@ __all__ = [
     "expected_grpo_update",
     "expected_smoothed_update",
     "fixed_point_exponents",
+    "frontier",
     "is_feasible",
     "iterate_equivalent",
     "logit_mass",
