@@ -38,18 +38,17 @@ KINDS: list[tuple[Any, float | None]] = [
     ("chi2", None),
 ]
 ATTACKS, TOLERANCE = 400, 1e-7
+Array = np.ndarray
 
 
-def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
+def draw(rng: np.random.Generator) -> tuple[Array, Array, float, float]:
     right, wrong = rng.integers(1, 6, size=2)
     p = np.maximum(rng.dirichlet(np.full(right + wrong, rng.choice([0.2, 0.5, 1.0, 3.0]))), 1e-6)
     gamma, beta = np.exp(rng.uniform(np.log(0.02), np.log(20), size=2))
     return np.log(p / p.sum()), np.arange(right + wrong) < right, float(gamma), float(beta)
 
 
-def wins(
-    policies: np.ndarray, rival: np.ndarray, log_p: np.ndarray, flags: np.ndarray, kind: Any, q: Any
-) -> np.ndarray:
+def wins(policies: Array, rival: Array, log_p: Array, flags: Array, kind: Any, q: Any) -> Array:
     """Which policies are as good as the rival in all three respects."""
     far = divergence(rival, log_p, kind, parameter=q)
     return (
@@ -59,11 +58,11 @@ def wins(
     )
 
 
-def rebuilt(log_p: np.ndarray, flags: np.ndarray, match: Match) -> np.ndarray:
+def rebuilt(log_p: Array, flags: Array, match: Match) -> Array:
     return smoothed(log_p, flags, gamma_p=match.gamma_p, gamma_n=match.gamma_n, beta=match.beta, offset=match.offset)
 
 
-def attackers(rng: np.random.Generator, log_p: np.ndarray, flags: np.ndarray, least: float) -> np.ndarray:
+def attackers(rng: np.random.Generator, log_p: Array, flags: Array, least: float) -> Array:
     """Smoothed policies: a from ``least`` on, mostly close to it, b mostly 0, any 1/beta > 0."""
     a = least + rng.choice([0.0, 1.0], ATTACKS) * rng.exponential(0.1, ATTACKS)
     b = rng.choice([0.0, 0.0, 1.0], ATTACKS) * rng.exponential(0.2, ATTACKS)
@@ -108,11 +107,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--instances", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--form", choices=["bonus", "proxy"], action="append", help="default: both")
     args = parser.parse_args()
     start = time.process_time()
     head = ["divergence", "violated", "of those at L >= 0", "attack finds a way", "L >= 0", "tied: violated at L >= 0"]
     head += ["centred: violated", "matches rebuilt", "of those wrong"]
-    for form in ("bonus", "proxy"):
+    for form in args.form or ("bonus", "proxy"):
         print(f"\n{form}, {args.instances} instances a divergence\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
         for (kind, q), count in search(form, args.instances, args.seed).items():
             share = count["violated"] / args.instances
