@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from unsharpen import theory as lab
+from unsharpen.cli.show import show
 from unsharpen.errors import InputError
 from unsharpen.methods import Method, get_method
 from unsharpen.metrics import Interval
@@ -54,7 +50,7 @@ def biases(
         title = f"Selection and reinforcement at Pass@1 {facts['pass_at_1']:.2f}, group size {group_size}"
         marks = [row.probability for row in rows if row.correct]
         _save(biases_figure(bias_curves(facts["pass_at_1"], group_size=group_size), marks, title), figure)
-    _show(
+    show(
         [dataclasses.asdict(row) for row in rows],
         facts,
         as_json,
@@ -88,7 +84,7 @@ def frontier(
         }
         points = {row.policy: (row.pass_at_1, row.effective_solutions) for row in rows}
         _save(frontier_figure(curves, points, flags.sum()), figure)
-    _show(
+    show(
         [dataclasses.asdict(row) for row in rows],
         {
             "entropy_slope_proxy": float(lab.entropy_slope(log_base, flags, beta=beta)),
@@ -148,7 +144,7 @@ def dominate(
         target = facts["entropy_pass_at_1"]
         budgets = {kind: m.budget for kind, m in matches.items()}
         _save(domination_figure(curves, budget=budgets, floor=floor, target=target), figure)
-    _show(
+    show(
         rows,
         facts,
         as_json,
@@ -195,7 +191,7 @@ def dynamics(
         row |= {f"pass@{k}": _interval(e) for k, e in c.pass_at.items()}
         row |= {f"gain@{k}": _interval(e) for k, e in c.gain.items()}
         rows.append(row | {"effective": _interval(c.effective)})
-    _show(rows, {}, as_json, note=f"gain: against {names[0]} in the same worlds. 95 % intervals over {seeds} worlds.")
+    show(rows, {}, as_json, note=f"gain: against {names[0]} in the same worlds. 95 % intervals over {seeds} worlds.")
 
 
 def _problem(correct: str, wrong: str) -> tuple[Any, Any]:
@@ -232,52 +228,3 @@ def _save(figure: Any, path: Path) -> None:
     from unsharpen.reports import save
 
     save(figure, path)
-
-
-def _show(
-    rows: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, float],
-    as_json: bool,
-    *,
-    note: str,
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Rows as a table with the facts below it, or all of it as JSON."""
-    if as_json:
-        typer.echo(json.dumps(_plain({"rows": rows, **facts, **(extra or {})}), indent=2, allow_nan=False))
-        return
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for key, value in rows[0].items():
-        table.add_column(key.replace("_", " "), justify="left" if isinstance(value, str) else "right")
-    for row in rows:
-        table.add_row(*map(_cell, row.values()))
-    console.print(table)
-    for key, value in facts.items():
-        console.print(f"{key.replace('_', ' ')}: {_cell(value)}", highlight=False)
-    console.print(note, style="dim", highlight=False)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}"
-        case _:
-            return str(value)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold; infinity becomes null."""
-    match value:
-        case Interval():
-            return {"value": value.value, "low": value.low, "high": value.high}
-        case float():
-            return float(value) if math.isfinite(value) else None
-        case Mapping():
-            return {key: _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value

@@ -42,29 +42,40 @@ class Match:
 
     Attributes:
         feasible: correctness and diversity at least as high, divergence within the budget.
-        gamma_p, gamma_n, beta, offset: its coefficients, for :func:`smoothed`; infinite where only the limit
-            beta -> infinity at fixed gamma/beta comes so close.
-        a, b, kappa: the same policy as a :func:`tilt`; always finite.
+        a: exponent on P, so gamma_p / beta.
+        b: exponent on N, so gamma_n / beta.
+        kappa: weight of correctness; (a, b, kappa) are always finite and give the policy as a :func:`tilt`.
+        beta: for :func:`smoothed`; infinite where only the limit beta -> infinity at fixed gamma / beta comes so close.
+        offset: likewise; 0 unless centered.
         log_policy: [n] the policy, nats.
         lever: L; at least 0 guarantees feasibility (gamma_n free, every divergence).
         budget: what the divergence may be.
-        entropy: the policy to match. smoothed: the matching one. When infeasible it has the least divergence among
-            those with enough correctness and diversity.
+        entropy: the policy to match.
+        smoothed: the matching one. When infeasible it has the least divergence among those with enough correctness and
+            diversity.
     """
 
     feasible: bool
-    gamma_p: float
-    gamma_n: float
-    beta: float
-    offset: float
     a: float
     b: float
     kappa: float
+    beta: float
+    offset: float
     log_policy: Floats
     lever: float
     budget: float
     entropy: Point
     smoothed: Point
+
+    @property
+    def gamma_p(self) -> float:
+        """For :func:`smoothed`: a beta."""
+        return self.a * self.beta if self.a else 0.0
+
+    @property
+    def gamma_n(self) -> float:
+        """For :func:`smoothed`: b beta."""
+        return self.b * self.beta if self.b else 0.0
 
 
 def dominate(
@@ -127,14 +138,13 @@ def dominate(
         raise InputError("a bonus can be tied or centered, not both", hint="centering acts on the correct side only")
     choice("diversity", diversity, get_args(Diversity))
     distance = measure(kind, parameter)
-    a_e, kappa_e = entropy_exponents(number("gamma", gamma, least=0.0), beta, form)
-    policy_e = tilt(log_p, flags, a=a_e, b=-a_e, kappa=kappa_e)
 
     def point(policy: Floats) -> Point:
         value = shannon(policy, flags) if diversity == "shannon" else effective_number(policy, flags)
         return Point(float(logit_mass(policy, flags)), float(value), float(distance(policy, log_p)))
 
-    goal = point(policy_e)
+    a_e, kappa_e = entropy_exponents(number("gamma", gamma, least=0.0), beta, form)
+    goal = point(tilt(log_p, flags, a=a_e, b=-a_e, kappa=kappa_e))
     limit = goal.divergence if budget is None else number("budget", budget)
     if limit < goal.divergence:
         raise InputError(f"budget must be at least the entropy policy's {goal.divergence:.6g}, found {limit}")
@@ -145,27 +155,25 @@ def dominate(
     b = a if tied else 0.0
     log_q, log_s = within((1 - a) * log_p, flags), within((1 + b) * log_p, ~flags)
     floor = float(log_sum((1 - a) * log_p, flags) - log_sum((1 + b) * log_p, ~flags))
-    free = centered and a > 0  # an offset reaches every C at the same beta
-    if free:
-        z, weight = goal.logit, 1 / kappa_e
-    else:
-        z = _choose(lambda z: float(distance(assemble(log_q, log_s, z), log_p)), max(goal.logit, floor), floor, allowed)
-        weight = 1 / (z - floor) if z > floor else math.inf
-    match = point(policy := assemble(log_q, log_s, z))
+
+    def cost(z: float) -> float:
+        return float(distance(assemble(log_q, log_s, z), log_p))
+
+    free = centered and a > 0  # an offset reaches every C, at the same beta
+    z = goal.logit if free else _choose(cost, max(goal.logit, floor), floor, allowed)
+    policy = assemble(log_q, log_s, z)
     return Match(
-        feasible=match.divergence <= allowed,
-        gamma_p=a * weight if a else 0.0,
-        gamma_n=b * weight if b else 0.0,
-        beta=weight,
-        offset=(kappa_e - z + floor) / a if free else 0.0,
+        feasible=cost(z) <= allowed,
         a=a,
         b=b,
         kappa=z - floor,
+        beta=1 / kappa_e if free else 1 / (z - floor) if z > floor else math.inf,
+        offset=(kappa_e - z + floor) / a if free else 0.0,
         log_policy=policy,
         lever=kappa_e - float(log_sum(within(log_p, ~flags) - a_e * log_p, ~flags)),
         budget=limit,
         entropy=goal,
-        smoothed=match,
+        smoothed=point(policy),
     )
 
 
