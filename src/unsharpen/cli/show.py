@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +30,10 @@ def show(
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, value in rows[0].items():
-        table.add_column(key.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+        if isinstance(value, str):
+            table.add_column(key.replace("_", " "), overflow="fold")
+        else:
+            table.add_column(key.replace("_", " "), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*map(_cell, row.values()))
     console.print(table)
@@ -56,7 +60,9 @@ def _plain(value: Any) -> Any:
         case float():
             return float(value) if math.isfinite(value) else None
         case Mapping():
-            return {key: _plain(item) for key, item in value.items()}
+            return {str(key): _plain(item) for key, item in value.items()}
+        case np.ndarray():
+            return _plain(value.tolist())
         case list() | tuple():
             return [_plain(item) for item in value]
         case _:

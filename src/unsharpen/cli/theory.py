@@ -25,6 +25,7 @@ Beta = Annotated[float, typer.Option(help="Coefficient of the KL term.")]
 Figure = Annotated[Path | None, typer.Option(help="Write a figure to this PNG file (and an SVG beside it).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RIGHT, WRONG = "0.25,0.1,0.05", "0.4,0.15,0.05"
+KS = (1, 8)
 
 
 @app.command("biases")
@@ -125,7 +126,6 @@ def dominate(
             "budget": m.budget,
             "needed": m.smoothed.divergence,
             "pass_at_1": _probability(m.smoothed.logit),
-            "entropy": m.smoothed.diversity,
             "gamma_p": m.gamma_p,
             "gamma_n": m.gamma_n,
             "beta": m.beta,
@@ -175,6 +175,7 @@ def dynamics(
         steps=steps,
         learning_rate=learning_rate,
         group_size=group_size,
+        ks=KS,
     )
     if figure is not None:
         from unsharpen.reports.theory import simulation_figure
@@ -185,13 +186,19 @@ def dynamics(
         }
         title = f"Held-out prompts, {multiplicity} multiplicity, mean of {seeds} worlds"
         _save(simulation_figure(panels, title), figure)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for c in compared:
         row: dict[str, Any] = {"method": c.method}
-        row |= {f"pass@{k}": _interval(e) for k, e in c.pass_at.items()}
-        row |= {f"gain@{k}": _interval(e) for k, e in c.gain.items()}
-        rows.append(row | {"effective": _interval(c.effective)})
-    show(rows, {}, as_json, note=f"gain: against {names[0]} in the same worlds. 95 % intervals over {seeds} worlds.")
+        for k in KS:
+            row |= {f"pass@{k}": c.pass_at[k].value, f"gain@{k}": _gain(c, k)}
+        rows.append(row | {"effective": c.effective.value})
+    show(
+        rows,
+        {},
+        as_json,
+        note=f"gain: against {names[0]} in the same worlds, 95 % intervals over {seeds} worlds.",
+        extra={"details": [dataclasses.asdict(c) for c in compared]},
+    )
 
 
 def _problem(correct: str, wrong: str) -> tuple[Any, Any]:
@@ -220,8 +227,9 @@ def _probability(logit: float) -> float:
     return float(np.exp(-np.logaddexp(0.0, -logit)))
 
 
-def _interval(estimate: lab.Estimate) -> Interval:
-    return Interval(estimate.value, estimate.low, estimate.high, 0)
+def _gain(compared: lab.Comparison, k: int) -> Interval:
+    gain = compared.gain[k]
+    return Interval(gain.value, gain.low, gain.high, 0)
 
 
 def _save(figure: Any, path: Path) -> None:
