@@ -237,6 +237,11 @@ def test_refuses(change: dict[str, Any], match: str) -> None:
         simulate_shared(np.tile(X.log_base, (3, 1)), np.tile(X.correct, (3, 1)), "grpo", **options)
 
 
+def test_steps_that_overflow_are_an_error() -> None:
+    with pytest.raises(InputError, match="the table of logits overflows"):
+        simulate(*X, "grpo", learning_rate=1.7e308, steps=50)
+
+
 def test_compare_refuses() -> None:
     with pytest.raises(InputError, match="at least 1 method"):
         compare_methods([])

@@ -195,9 +195,10 @@ def _train(
         if kl_coef:
             gap = log_pi - base
             gradient -= kl_coef * np.exp(log_pi) * (gap - mean(log_pi, gap)[:, None])
-        np.add.at(theta, table, rate * share * gradient)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.add.at(theta, table, rate * share * gradient)
+        finite(theta, what="the table of logits", hint="a smaller learning rate or coefficient")
         if step % every == 0 or step == total:
-            finite(theta, what="the table of logits", hint="a smaller learning rate or coefficient")
             recorder(step, theta)
     done, logit, effective, spread = map(np.asarray, zip(*recorder.records, strict=True))
     return Trajectory(done, logit, effective, spread, _policy(log_base, theta[rows]), held_out)
