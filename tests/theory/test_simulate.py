@@ -239,7 +239,7 @@ def test_refuses(change: dict[str, Any], match: str) -> None:
 
 def test_steps_that_overflow_are_an_error() -> None:
     with pytest.raises(InputError, match="the table of logits overflows"):
-        simulate(*X, "grpo", learning_rate=1.7e308, steps=50)
+        simulate(*X, get_method("ds-grpo-sum", gamma_p=1e3), learning_rate=1e308, steps=50)
 
 
 def test_compare_refuses() -> None:

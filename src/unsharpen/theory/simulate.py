@@ -170,16 +170,9 @@ def _train(
     every: int,
     seed: int,
 ) -> Trajectory:
-    chosen = get_method(method) if isinstance(method, str) else method
-    settings = chosen.recipe.settings
-    if unknown := sorted(set(settings) - _SETTINGS):
-        raise InputError(
-            f"a table can't stand for the engine setting {', '.join(unknown)} of method {chosen.name!r}",
-            hint=f"settings that act here: {', '.join(sorted(_SETTINGS))}",
-        )
+    chosen, scale, kl_coef = _settings(method)
     size, total, every = whole("group_size", group_size), whole("steps", steps, least=0), whole("every", every)
-    rate = number("learning_rate", learning_rate, above=0.0) * float(settings.get("learning_rate_scale", 1.0))
-    kl_coef = float(settings.get("kl_coef", 0.0))
+    rate = number("learning_rate", learning_rate, above=0.0) * scale
     rng = np.random.default_rng(whole("seed", seed, least=0))
     train = np.flatnonzero(~held_out)
     base, known, table = log_base[train], flags[train], rows[train]
@@ -202,6 +195,18 @@ def _train(
             recorder(step, theta)
     done, logit, effective, spread = map(np.asarray, zip(*recorder.records, strict=True))
     return Trajectory(done, logit, effective, spread, _policy(log_base, theta[rows]), held_out)
+
+
+def _settings(method: str | Method) -> tuple[Method, float, float]:
+    """The method, its factor on the learning rate, and its KL coefficient."""
+    chosen = get_method(method) if isinstance(method, str) else method
+    settings = chosen.recipe.settings
+    if unknown := sorted(set(settings) - _SETTINGS):
+        raise InputError(
+            f"a table can't stand for the engine setting {', '.join(unknown)} of method {chosen.name!r}",
+            hint=f"settings that act here: {', '.join(sorted(_SETTINGS))}",
+        )
+    return chosen, float(settings.get("learning_rate_scale", 1.0)), float(settings.get("kl_coef", 0.0))
 
 
 class _Recorder:
