@@ -47,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"errors", "batch", "methods"},
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
-LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "tasks", "metrics"}
+LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "theory", "tasks", "metrics"}
 LIGHT_LIBRARIES = {"numpy", "array_api_compat", "unsharpen"}
 
 

@@ -24,6 +24,15 @@ OPTIONS = {
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
     ("methods",): set(),
+    ("theory",): set(),
+    ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},
+    ("theory", "frontier"): {"--correct", "--wrong", "--gamma", "--beta", "--figure", "--json"},
+    ("theory", "dominate"): {
+        *("--correct", "--wrong", "--gamma", "--beta", "--proxy", "--tied", "--centered", "--figure", "--json"),
+    },
+    ("theory", "dynamics"): {
+        *("--method", "--multiplicity", "--seeds", "--steps", "--learning-rate", "--group-size", "--figure", "--json"),
+    },
     ("data",): set(),
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import unsharpen
-from unsharpen import GroupBatch, Method, advantages, get_method, list_methods, metrics
+from unsharpen import GroupBatch, Method, advantages, get_method, list_methods, metrics, theory
 from unsharpen.advantages import TokenBatch, Transform
 from unsharpen.methods import default_coefficients
 
@@ -52,8 +52,50 @@ def test_exported_names() -> None:
         "pass_at_k_curve",
     ]
 
+    assert sorted(theory.__all__) == [
+        "Comparison",
+        "Estimate",
+        "Exponents",
+        "FrontierPoint",
+        "KINDS",
+        "Match",
+        "Point",
+        "Tilt",
+        "Trajectory",
+        "World",
+        "collapse_rate",
+        "compare_methods",
+        "conditional",
+        "correct_mass",
+        "critical_gamma",
+        "divergence",
+        "dominate",
+        "effective_number",
+        "entropy_bonus",
+        "entropy_proxy",
+        "entropy_rate",
+        "entropy_slope",
+        "expected_grpo_update",
+        "expected_smoothed_update",
+        "fixed_point_exponents",
+        "frontier",
+        "is_feasible",
+        "iterate_equivalent",
+        "logit_mass",
+        "normalised_variance",
+        "potential",
+        "selection_probability",
+        "shannon",
+        "shared_world",
+        "simulate",
+        "simulate_shared",
+        "smoothed",
+        "tilt",
+        "vanilla",
+    ]
 
-@pytest.mark.parametrize("module", [unsharpen, advantages, metrics])
+
+@pytest.mark.parametrize("module", [unsharpen, advantages, metrics, theory])
 def test_every_exported_name_exists(module: Any) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
@@ -136,6 +178,37 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.centered_smoothing, "(*, kappa, clip=3.0, all_correct_weight=0.0)"),
     (advantages.spread_smoothing_over_tokens, "(*, gamma_p, gamma_n)"),
     (metrics.pass_at_k, "(num_samples, num_correct, k)"),
+    (theory.tilt, "(log_base, correct, *, a, b, kappa)"),
+    (theory.vanilla, "(log_base, correct, *, beta)"),
+    (theory.entropy_proxy, "(log_base, correct, *, gamma, beta)"),
+    (theory.entropy_bonus, "(log_base, correct, *, gamma, beta)"),
+    (theory.smoothed, "(log_base, correct, *, gamma_p, gamma_n=0.0, beta, offset=0.0)"),
+    (theory.conditional, "(log_policy, correct, *, of='correct')"),
+    (theory.correct_mass, "(log_policy, correct)"),
+    (theory.effective_number, "(log_policy, correct)"),
+    (theory.divergence, "(log_policy, log_base, kind='reverse-kl', *, parameter=None)"),
+    (
+        theory.dominate,
+        "(log_base, correct, *, gamma, beta, form='bonus', kind='reverse-kl', parameter=None, diversity='shannon', "
+        "budget=None, tied=False, centered=False)",
+    ),
+    (theory.is_feasible, "(log_base, correct, *, gamma, beta, **options)"),
+    (theory.entropy_slope, "(log_base, correct, *, gamma=0.0, beta=1.0, form='proxy')"),
+    (theory.selection_probability, "(log_base, correct, *, group_size)"),
+    (
+        theory.expected_grpo_update,
+        "(log_base, correct, *, group_size, scale='std', ddof=0, eps=0.0, learning_rate=1.0)",
+    ),
+    (theory.critical_gamma, "(log_base, correct, *, gamma_n=0.0, centered=True)"),
+    (
+        theory.simulate,
+        "(log_base, correct, method='grpo', *, group_size=16, learning_rate=1.0, steps=200, every=10, seed=0)",
+    ),
+    (
+        theory.simulate_shared,
+        "(log_base, correct, method='grpo', *, types, held_out, group_size=16, learning_rate=1.0, steps=200, "
+        "every=10, seed=0)",
+    ),
 ]
 
 

@@ -73,7 +73,7 @@ def pass_at_k_figure(runs: Sequence[Run], base: Evaluation | None = None, *, siz
     for i, (label, run, colour) in enumerate(zip(labels(runs), runs, colours(runs), strict=True)):
         curves.append((label, run.final, colour, "-", MARKERS[i % len(MARKERS)]))
     with require("matplotlib").rc_context(STYLE):
-        figure = _figure(size)
+        figure = figure_of(size)
         axes = figure.subplots()
         ends, lowest = [], 1.0
         for label, evaluation, colour, line, marker in curves:
@@ -115,7 +115,7 @@ def dynamics_figure(runs: Sequence[Run], *, size: tuple[float, float] = (8, 3.6)
     k = min(64, *(e.num_samples for evaluations in series for e in evaluations))
     panels = ("Pass@1", f"Pass@{k}", "Effective correct solutions")
     with require("matplotlib").rc_context(STYLE):
-        figure = _figure(size)
+        figure = figure_of(size)
         for panel, (axes, title) in enumerate(zip(figure.subplots(1, 3), panels, strict=True)):
             for i, (name, colour) in enumerate(zip(labels(runs), colours(runs), strict=True)):
                 columns = [(e.pass_at(1), e.pass_at(k), e.effective_solutions)[panel] for e in series[i]]
@@ -166,7 +166,8 @@ def _band_alpha(runs: Sequence[Run]) -> float:
     return min(0.13, 0.35 / len(runs))
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def figure_of(size: tuple[float, float]) -> Any:
+    """A figure without pyplot state, `size` in inches."""
     figure = require("matplotlib.figure").Figure(figsize=size, layout="constrained", facecolor="white")
     require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     return figure
