@@ -55,8 +55,9 @@ def seek_risk(*, beta: float = 2.0) -> Transform:
         top = xp.max(
             xp.where(batch.mask, advantages, xp.min(advantages) * xp.ones_like(advantages)), axis=1, keepdims=True
         )
-        raised = zero_masked(xp.exp(beta * zero_masked(advantages - top, batch)), batch)
-        return zero_masked((raised / group_mean(raised, batch) - 1) / beta, batch)
+        raised = zero_masked(xp.expm1(beta * zero_masked(advantages - top, batch)), batch)  # e^z - 1: exact for small z
+        mean = group_mean(raised, batch)
+        return zero_masked((raised - mean) / (1 + mean) / beta, batch)
 
     return Transform("seek_risk", apply)
 
