@@ -53,7 +53,7 @@ class Method:
         """Advantages [P, G] of ``batch``: finite, 0 where masked, in the dtype of the rewards.
 
         For a token-level method this is the mean over each completion's tokens; the engine asks for the rest. A method
-        with a memory takes each batch in exactly once, however often it is asked about it.
+        with a memory takes the batch in hand in once, however often it is asked about it.
 
         Raises:
             MissingFieldError: the batch lacks a field that the method requires.

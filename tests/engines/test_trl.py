@@ -33,6 +33,7 @@ def trained(trainer: Any) -> list[torch.Tensor]:
         get_method("ds-grpo-sum", gamma_p=0.0, gamma_n=0.0),
         get_method("ds-grpo-token", gamma_p=0.0, gamma_n=0.0),
         get_method("entropy-bonus-seq", gamma=0.0),
+        get_method("ucb-con", coef=0.0),
     ],
     ids=lambda m: m.name,
 )

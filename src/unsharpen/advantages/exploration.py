@@ -21,8 +21,8 @@ Center = Literal["none", "mean"]
 class AnswerCounts:
     """How often each answer was given to each prompt in the batches before: the memory of the UCB methods.
 
-    Each batch is counted exactly once, when it is first asked about; asking about the same batch again gives the same
-    counts. Ids must mean the same in every batch. All processes of a run see the same global batch, so their memories
+    A batch is counted once, when it is first asked about; asking about the batch in hand again changes nothing and
+    gives the same counts. Ids must mean the same in every batch. All processes of a run see the same global batch, so their memories
     stay equal.
 
     Args:
