@@ -22,8 +22,8 @@ class AnswerCounts:
     """How often each answer was given to each prompt in the batches before: the memory of the UCB methods.
 
     A batch is counted once, when it is first asked about; asking about the batch in hand again changes nothing and
-    gives the same counts. Ids must mean the same in every batch. All processes of a run see the same global batch, so their memories
-    stay equal.
+    gives the same counts. Ids must mean the same in every batch. All processes of a run see the same global batch, so
+    their memories stay equal.
 
     Args:
         max_answers: (prompt, answer) pairs to hold; beyond it the prompts that were not seen for longest are

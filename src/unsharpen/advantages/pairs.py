@@ -1,10 +1,10 @@
-"""Sums over the pairs of a group, one column at a time: memory stays at P x G whatever the group size."""
+"""Sums over the pairs of a group, one column at a time (memory stays at P x G), and the best of a part of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from array_api_compat import device
+from array_api_compat import array_namespace, device
 
 from unsharpen.batch import Array, GroupBatch
 
@@ -20,6 +20,13 @@ def sum_over_group(term: Column, batch: GroupBatch) -> Array:
         values = xp.astype(term(j), total.dtype)
         total = total + xp.where(batch.mask[:, j : j + 1], values, xp.zeros_like(values))
     return total
+
+
+def highest(values_PG: Array, where_PG: Array) -> Array:
+    """[P, 1] the greatest value of each group among those where the flag is True; any of the values where none is."""
+    xp = array_namespace(values_PG)
+    least = xp.min(values_PG) * xp.ones_like(values_PG)
+    return xp.max(xp.where(where_PG, values_PG, least), axis=1, keepdims=True)
 
 
 def same_answer(batch: GroupBatch) -> Column:

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from unsharpen.advantages.baselines import group_std, require_binary, require_completions, zero_masked
 from unsharpen.advantages.chain import Transform
-from unsharpen.advantages.pairs import positions, sum_over_group
+from unsharpen.advantages.pairs import highest, positions, sum_over_group
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
@@ -40,7 +40,8 @@ def credit_pass_at_k(*, k: int = 4, eps: float = 1e-6) -> Transform:
     _check(k, 1, eps)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        _require(batch, k, by="pass-at-k")
+        require_binary(batch, by="pass-at-k")
+        require_completions(batch, k, by=f"pass-at-k with k = {k}", hint=_hint(k))
         xp, n, c = batch.xp, batch.num_completions, batch.num_correct
         failure = _without(n - c, n, k)
         s = xp.sqrt((1 - failure) * failure) + eps
@@ -74,7 +75,7 @@ def credit_max_at_k(*, k: int = 4) -> Transform:
     _check(k, 2, 0.0)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        require_completions(batch, k, by=f"max@{k}", hint=_hint(k))
+        require_completions(batch, k, by=f"pkpo with k = {k}", hint=_hint(k))
         xp, n, position = batch.xp, batch.num_completions, positions(batch)
 
         def below(j: int) -> Array:  # is j below i in the order of values, ties by position?
@@ -109,8 +110,7 @@ def credit_best(*, scale: Scale = "std", ddof: int = 1, eps: float = 1e-6) -> Tr
         InputError: (when applied) a group has fewer than 2 completions.
 
     References:
-        arXiv 2503.19595; verl 0.9's ``grpo_passk`` (ddof 1, eps 1e-6), which is no estimator of Pass@k for k below
-        the group size, whatever its name.
+        arXiv 2503.19595; verl 0.9's ``grpo_passk`` (ddof 1, eps 1e-6). It knows no k below the group size.
     """
     if scale not in get_args(Scale) or ddof not in (0, 1) or not 0 <= eps < float("inf"):
         raise InputError(f"need scale 'std' or 'none', ddof 0 or 1, finite eps >= 0; found {scale!r}, {ddof}, {eps}")
@@ -118,12 +118,10 @@ def credit_best(*, scale: Scale = "std", ddof: int = 1, eps: float = 1e-6) -> Tr
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         require_completions(batch, 2, by="best-of-k", hint="raise num_generations")
         xp = batch.xp
-        least = xp.min(advantages) * xp.ones_like(advantages)
-        values = xp.where(batch.mask, advantages, least)
-        first = xp.max(values, axis=1, keepdims=True)
-        best = batch.mask & (values == first)
-        alone = xp.sum(xp.astype(best, values.dtype), axis=1, keepdims=True) == 1
-        lead = first - xp.max(xp.where(best, least, values), axis=1, keepdims=True)
+        first = highest(advantages, batch.mask)
+        best = batch.mask & (advantages == first)
+        alone = xp.sum(xp.astype(best, advantages.dtype), axis=1, keepdims=True) == 1
+        lead = first - highest(advantages, batch.mask & ~best)
         if scale == "std":
             sigma = group_std(advantages, batch, ddof=ddof) + eps
             lead = lead / xp.where(sigma == 0, xp.ones_like(sigma), sigma)
@@ -139,11 +137,6 @@ def _without(failures: Array, n: Array, k: int) -> Array:
     for i in range(k):
         share = share * xp.clip(failures - i, 0, None) / (n - i)
     return share
-
-
-def _require(batch: GroupBatch, k: int, *, by: str) -> None:
-    require_binary(batch, by=by)
-    require_completions(batch, k, by=f"{by} with k = {k}", hint=_hint(k))
 
 
 def _hint(k: int) -> str:

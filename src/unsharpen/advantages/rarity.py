@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from unsharpen.advantages.baselines import zero_masked
 from unsharpen.advantages.chain import Transform
-from unsharpen.advantages.pairs import Column, cosine, same_answer, sum_over_group
+from unsharpen.advantages.pairs import Column, cosine, highest, same_answer, sum_over_group
 from unsharpen.advantages.smoothing import check_coefficients
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
@@ -67,14 +67,14 @@ def favour_unlikely_correct(*, tau: float = 0.2) -> Transform:
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp, count = batch.xp, batch.num_correct
         mean = mean_logprob(batch)
-        zero, one = xp.zeros_like(mean), xp.ones_like(mean)
-        top = xp.max(xp.where(batch.correct, mean, xp.min(mean) * one), axis=1, keepdims=True)
-        raw = xp.where(batch.correct, xp.exp(xp.where(batch.correct, mean - top, zero)), zero)
+        zero = xp.zeros_like(mean)
+        relative = xp.where(batch.correct, mean - highest(mean, batch.correct), zero)
+        raw = xp.where(batch.correct, xp.exp(relative), zero)
         share = raw / xp.clip(xp.sum(raw, axis=1, keepdims=True), 1, None)  # the likeliest has raw 1
         inverse = xp.where(batch.correct, 1 / xp.clip(share, _LEAST_SHARE, None), zero)
         target = inverse / xp.clip(xp.sum(inverse, axis=1, keepdims=True), 1, None)
         factor = (1 - tau) + tau * count * target
-        return advantages * xp.where(batch.correct & (count > 1), factor, one)
+        return xp.where(batch.correct & (count > 1), advantages * factor, advantages)
 
     return Transform("favour_unlikely_correct", apply, frozenset({"logprobs", "lengths"}))
 

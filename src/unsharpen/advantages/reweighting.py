@@ -6,6 +6,7 @@ import math
 
 from unsharpen.advantages.baselines import group_mean, require_binary, zero_masked
 from unsharpen.advantages.chain import Transform
+from unsharpen.advantages.pairs import highest
 from unsharpen.advantages.smoothing import check_coefficients
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
@@ -16,8 +17,8 @@ _LEAST_ENTROPY = 1e-6  # nats; a completion without any choice divides by no les
 def weigh_by_difficulty(*, gamma: float = 0.5) -> Transform:
     """Turn down groups that mostly succeed: ``x_i (1 - c / G)^gamma``, the same weight for the whole group.
 
-    Groups with many correct completions sharpen what is already likely; those in which the rare ones do not show up
-    do so blindly. Groups without a wrong completion get 0.
+    A group that mostly succeeds shows the common solutions and misses the rare ones, from which its update then takes.
+    Groups without a wrong completion get 0.
 
     Args:
         gamma: at least 0; 0 changes nothing.
@@ -52,10 +53,8 @@ def seek_risk(*, beta: float = 2.0) -> Transform:
         xp = batch.xp
         if beta == 0:
             return zero_masked(advantages - group_mean(advantages, batch), batch)
-        top = xp.max(
-            xp.where(batch.mask, advantages, xp.min(advantages) * xp.ones_like(advantages)), axis=1, keepdims=True
-        )
-        raised = zero_masked(xp.expm1(beta * zero_masked(advantages - top, batch)), batch)  # e^z - 1: exact for small z
+        z = beta * zero_masked(advantages - highest(advantages, batch.mask), batch)
+        raised = zero_masked(xp.expm1(z), batch)  # e^z - 1, exact for small z
         mean = group_mean(raised, batch)
         return zero_masked((raised - mean) / (1 + mean) / beta, batch)
 
@@ -108,9 +107,7 @@ def weigh_by_entropy(*, alpha: float, temperature: float) -> Transform:
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp = batch.xp
         score = (advantages + alpha * batch.entropies) / temperature
-        lowest = xp.min(score) * xp.ones_like(score)
-        top = xp.max(xp.where(batch.mask, score, lowest), axis=1, keepdims=True)
-        raw = zero_masked(xp.exp(zero_masked(score - top, batch)), batch)
+        raw = zero_masked(xp.exp(zero_masked(score - highest(score, batch.mask), batch)), batch)
         return advantages * batch.num_completions * raw / xp.sum(raw, axis=1, keepdims=True)
 
     return Transform("weigh_by_entropy", apply, frozenset({"entropies"}))
@@ -157,13 +154,9 @@ def level_correct_modes(*, beta: float) -> Transform:
     check_coefficients(beta=beta)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        xp, reference = batch.xp, batch.reference_logprobs
-        best = xp.max(
-            xp.where(batch.correct, reference, xp.min(reference) * xp.ones_like(reference)), axis=1, keepdims=True
-        )
-        anchor = batch.correct & (reference == best)
-        lowest = xp.min(advantages) * xp.ones_like(advantages)
-        value = xp.max(xp.where(anchor, advantages, lowest), axis=1, keepdims=True)
-        return xp.where(batch.correct, value + beta * (best - reference), advantages)
+        reference = batch.reference_logprobs
+        best = highest(reference, batch.correct)
+        value = highest(advantages, batch.correct & (reference == best))
+        return batch.xp.where(batch.correct, value + beta * (best - reference), advantages)
 
     return Transform("level_correct_modes", apply, frozenset({"reference_logprobs"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unsharpen.advantages.baselines import zero_masked
 from unsharpen.advantages.chain import Transform
-from unsharpen.advantages.pairs import cosine, positions, same_answer, sum_over_group
+from unsharpen.advantages.pairs import cosine, highest, positions, same_answer, sum_over_group
 from unsharpen.batch import Array, GroupBatch
 
 _EPS = 1e-6
@@ -56,9 +56,8 @@ def reward_majority_and_novelty() -> Transform:
         zero = xp.zeros_like(novelty)
         rewards = -xp.ones_like(novelty)
         for members, base in ((majority, 0.5), (readable & ~majority, -1.0)):
-            low = xp.min(xp.where(members, novelty, zero + 2), axis=1, keepdims=True)
-            high = xp.max(xp.where(members, novelty, zero - 1), axis=1, keepdims=True)
-            spread = high - low
+            low = -highest(-novelty, members)
+            spread = highest(novelty, members) - low
             scaled = (novelty - low) / xp.where(spread > _EPS, spread, xp.ones_like(spread))
             scaled = xp.where(spread > _EPS, scaled, zero + 0.5)
             lone = xp.sum(xp.astype(members, novelty.dtype), axis=1, keepdims=True) == 1
@@ -74,8 +73,7 @@ def _majority(batch: GroupBatch, readable: Array) -> Array:
     xp, answers = batch.xp, batch.answers
     votes = xp.where(readable, sum_over_group(same_answer(batch), batch), xp.zeros_like(batch.rewards))
     winners = readable & (votes == xp.max(votes, axis=1, keepdims=True))
-    last = xp.iinfo(answers.dtype).max * xp.ones_like(answers)
-    return readable & (answers == xp.min(xp.where(winners, answers, last), axis=1, keepdims=True))
+    return readable & (answers == -highest(-answers, winners))
 
 
 def _novelty(batch: GroupBatch, readable: Array, majority: Array) -> Array:

@@ -117,7 +117,8 @@ class FieldTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self.method.memory is not None and self.args.should_save:
-            # first of all, since a checkpoint counts as complete when its last file is there
+            # first of all, since a checkpoint counts as complete when its last file is there; it should lie between two
+            # batches of completions, as those of `unsharpen train` do, or the batch in hand is made and counted again
             folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MEMORY_FILE).write_text(json.dumps(self.method.memory.state_dict()), encoding="utf-8")
