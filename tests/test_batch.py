@@ -282,3 +282,36 @@ def test_require_names_every_missing_field_and_who_asks() -> None:
     assert "GroupBatch(logprobs=..., reference_logprobs=...)" in str(caught.value)
     with pytest.raises(MissingFieldError, match="`x` needs `answers`; the batch does not carry it\n"):
         batch.require(["answers"], by="x")
+
+
+# --- embeddings and entropies ----------------------------------------------------------------------------------------
+
+
+def test_embeddings_have_an_axis_of_their_own() -> None:
+    batch = GroupBatch(
+        **TWO, mask=LAST_IS_PADDING, embeddings=[[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [NAN, math.inf, 0]]]
+    )
+    assert batch.embeddings.shape == (2, 2, 3)
+    assert batch.embeddings.dtype == np.float64
+    assert batch.embeddings[1].tolist() == [[7, 8, 9], [0, 0, 0]]
+    half = GroupBatch(rewards=torch.zeros(1, 2), correct=torch.zeros(1, 2) > 0, embeddings=torch.ones(1, 2, 4).half())
+    assert half.embeddings.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2,), (2, 1, 3), (1, 2, 3), (2, 2, 0), (2, 2, 3, 1)])
+def test_wrong_shape_of_embeddings(shape: tuple[int, ...]) -> None:
+    message = refused(with_field("embeddings", np.ones(shape)))
+    assert f"`embeddings` must have shape [P, G, D] = (2, 2, D), D >= 1, found {shape}" in message
+
+
+def test_embeddings_are_finite_numbers() -> None:
+    values = np.ones((2, 2, 3))
+    values[1, 0, 2] = NAN
+    assert "`embeddings` must be finite; completion 0 of prompt 1 is not" in refused(with_field("embeddings", values))
+    message = refused(with_field("embeddings", np.full((2, 2, 3), "a")))
+    assert "`embeddings` must be" in message
+
+
+def test_entropies_are_not_negative() -> None:
+    message = refused(with_field("entropies", [[0.0, 1.0], [-0.5, 1.0]]))
+    assert "`entropies` must be at least 0 (mean over tokens, nats); completion 0 of prompt 1 is not" in message

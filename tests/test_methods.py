@@ -23,9 +23,12 @@ from unsharpen.advantages import (
 from unsharpen.errors import InputError, MissingFieldError, UnknownNameError
 from unsharpen.methods import default_coefficients
 
-BINARY_ONLY = {"maxrl"}
-NEEDS_TWO = {"rloo"}
-BATCH_SCALED = {"ds-grpo-centered"}
+BINARY_ONLY = {"maxrl", "pass-at-k", "w-reinforce", "psr", "nsr"}
+LEAST_COMPLETIONS = {"rloo": 2, "best-of-k": 2, "pass-at-k": 4, "pkpo": 4}
+BATCH_SCALED = {"ds-grpo-centered", "edge-grpo"}
+# what a group of equals, all correct or all wrong, does not get 0 from
+UNIFORM_GROUPS_TEACH = {"ds-grpo", "ds-grpo-sum", "ds-grpo-token", "entropy-bonus-seq", "entropy-penalty-seq"}
+UNIFORM_GROUPS_TEACH |= {"w-reinforce", "psr", "nsr", "ucb", "ucb-con", "batch-exploration"}
 
 # Every method with its defaults, and with coefficients that show each branch.
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -39,6 +42,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("ds-grpo-centered", {"clip": 0.7, "all_correct_weight": 1.0}),
     ("entropy-bonus-seq", {"length": "mean"}),
     ("entropy-penalty-seq", {"length": "mean"}),
+    ("unlikeliness", {"beta": 1.0}),
+    ("ucpo", {"tau": 1.0}),
+    ("darling", {"cluster": "embeddings", "threshold": 0.5}),
+    ("best-of-k", {"scale": "none"}),
+    ("rs-grpo", {"beta": 0.0}),
+    ("ds-grpo-f", {"gamma_n": 0.3, "length": "mean", "focal": 0.5}),
 ]
 each_case = pytest.mark.parametrize(
     ("name", "coefficients"), CASES, ids=["-".join([n, *(f"{k}={v}" for k, v in c.items())]) for n, c in CASES]
@@ -48,7 +57,7 @@ seeds = pytest.mark.parametrize("seed", range(3))
 
 def fields_for(name: str, seed: int) -> dict[str, np.ndarray]:
     """A ragged batch with every field; rubbish where masked."""
-    return random_fields(seed, binary=name in BINARY_ONLY, least=2 if name in NEEDS_TWO else 1)
+    return random_fields(seed, binary=name in BINARY_ONLY, least=LEAST_COMPLETIONS.get(name, 1))
 
 
 def advantages(name: str, coefficients: dict[str, Any], fields: dict[str, np.ndarray]) -> np.ndarray:
@@ -67,7 +76,7 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_permuting_completions_permutes_advantages(name: str, coefficients: dict[str, Any], seed: int) -> None:
     fields = fields_for(name, seed)
     order = np.argsort(np.random.default_rng(seed).random(fields["mask"].shape), axis=1)  # another one in each group
-    moved = {k: np.take_along_axis(v, order, axis=1) if v.ndim == 2 else v for k, v in fields.items()}
+    moved = {k: v[np.arange(len(v))[:, None], order] if v.ndim > 1 else v for k, v in fields.items()}
     expected = np.take_along_axis(advantages(name, coefficients, fields), order, axis=1)
     close(advantages(name, coefficients, moved), expected)
 
@@ -104,8 +113,9 @@ def test_padding_changes_nothing(name: str, coefficients: dict[str, Any], seed: 
     worst = {"correct": True, "mask": False, "lengths": 0, "answers": 0}
     padded = {}
     for key, value in fields.items():
-        if value.ndim == 2:
-            padded[key] = np.full((num_prompts, group_size + 3), worst.get(key, np.nan), dtype=value.dtype)
+        if value.ndim > 1:
+            shape = (num_prompts, group_size + 3, *value.shape[2:])
+            padded[key] = np.full(shape, worst.get(key, np.nan), dtype=value.dtype)
             padded[key][:, columns] = value
         else:
             padded[key] = value
@@ -131,20 +141,20 @@ def test_finite_on_uniform_groups(
         "lengths": np.full((2, group_size), 3),
         "entropies": np.full((2, group_size), 0.5, dtype=dtype),
         "answers": np.zeros((2, group_size), dtype=int),
+        "embeddings": np.ones((2, group_size, 3), dtype=dtype),
         "num_solutions": np.array([1, 2]),
         "prompt_ids": np.array([0, 1]),
     }
-    if name in NEEDS_TWO and group_size == 1:
-        with pytest.raises(InputError, match="needs at least 2 completions per prompt; 2 of 2 groups have 1"):
+    least = LEAST_COMPLETIONS.get(name, 1)
+    if group_size < least:
+        with pytest.raises(InputError, match=f"needs at least {least} completions per prompt; 2 of 2 groups have "):
             advantages(name, coefficients, fields)
     else:
         found = advantages(name, coefficients, fields)
         assert found.shape == (2, group_size)
         assert np.isfinite(found).all()
-        if not name.startswith(("ds-grpo", "entropy")):
-            assert (found == 0).all()
-        elif name in {"ds-grpo-reward", "ds-grpo-centered", "ds-grpo-robust"}:
-            np.testing.assert_allclose(found, 0.0, atol=1e-6)  # centred last, or skipped; the log-probs are equal
+        if name not in UNIFORM_GROUPS_TEACH:  # centred last, or skipped; where fields shape rewards, up to rounding
+            np.testing.assert_allclose(found, 0.0, atol=1e-3 if get_method(name).requires else 0.0)
 
 
 @each_case
@@ -183,7 +193,7 @@ def test_dtype_of_the_result_is_that_of_the_rewards(name: str, coefficients: dic
     fields["rewards"] = fields["rewards"].to(getattr(torch, given))
     # log-probs in another precision do not change the dtype
     for logprob_dtype in (torch.float32, torch.float64, torch.bfloat16):
-        for key in ("logprobs", "reference_logprobs", "entropies"):
+        for key in ("logprobs", "reference_logprobs", "entropies", "embeddings"):
             fields[key] = fields[key].to(logprob_dtype)
         assert get_method(name, **coefficients).advantages(to_batch(fields)).dtype == kept
     if given != "bfloat16":
@@ -210,7 +220,7 @@ def test_what_a_method_requires_is_what_it_reads(name: str, coefficients: dict[s
     fields = fields_for(name, 0)
     method = get_method(name, **coefficients)
     enough = method.advantages(to_batch(fields, *method.requires))
-    np.testing.assert_array_equal(enough, method.advantages(to_batch(fields)))
+    np.testing.assert_array_equal(enough, advantages(name, coefficients, fields))
     for absent in method.requires:
         rest = {k: v for k, v in fields.items() if k != absent}
         with pytest.raises(MissingFieldError, match=f"`{re.escape(name)}` needs `{absent}`;") as caught:

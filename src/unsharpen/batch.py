@@ -1,8 +1,8 @@
 """The data that a method sees: P prompts with up to G completions each.
 
 Shape legend, used in every docstring: ``P`` prompts, ``G`` completions per prompt (group size), ``N = P * G``
-completions, ``T`` tokens. Names with a shape suffix (``rewards_PG``) say their axes. All log-probabilities are in
-nats.
+completions, ``T`` tokens, ``D`` dimensions of an embedding. Names with a shape suffix (``rewards_PG``) say their axes.
+All log-probabilities are in nats.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from unsharpen.errors import InputError, MissingFieldError
 Array = Any
 """Any array of the Python array API standard: NumPy, PyTorch on any device, JAX, CuPy."""
 
-_FLOATS = ("rewards", "logprobs", "entropies", "reference_logprobs")
-_PER_COMPLETION = (*_FLOATS, "correct", "mask", "lengths", "answers")
+_FLOATS = ("rewards", "logprobs", "entropies", "reference_logprobs", "embeddings")
 _PER_PROMPT = ("num_solutions", "prompt_ids")
 _LOGPROB_SLACK = 1e-3  # a sum of float16 log-probabilities of certain tokens may end a little above 0
 
@@ -41,8 +40,10 @@ class GroupBatch:
             sampled it, at the sampling temperature.
         lengths: [P, G] completion tokens, at least 1.
         entropies: [P, G] mean token entropy of the completion (nats).
-        answers: [P, G] integer cluster ids; equal ids within a prompt are the same answer or solution.
+        answers: [P, G] integer ids; equal ids within a prompt are the same answer or solution. Negative ids mean that
+            the completion has no readable answer. A method with a memory needs ids that mean the same in every batch.
         reference_logprobs: [P, G] like ``logprobs``, under the frozen reference (base) model.
+        embeddings: [P, G, D] a vector per completion; of any length, methods compare directions.
         num_solutions: [P] number of distinct correct solutions that exist.
         prompt_ids: [P] integers that identify a prompt across batches.
 
@@ -63,6 +64,7 @@ class GroupBatch:
     entropies: Array = None
     answers: Array = None
     reference_logprobs: Array = None
+    embeddings: Array = None
     num_solutions: Array = None
     prompt_ids: Array = None
 
@@ -149,10 +151,18 @@ def _check_shapes(given: dict[str, Array]) -> None:
     if len(shape) != 2 or 0 in shape:
         raise InputError(f"`rewards` must have shape [P, G] with P, G >= 1, found {shape}")
     for name, array in given.items():
-        expected = shape if name in _PER_COMPLETION else shape[:1]
-        if tuple(array.shape) != expected:
-            legend = "[P, G]" if name in _PER_COMPLETION else "[P]"
-            raise InputError(f"`{name}` must have shape {legend} = {expected}, found {tuple(array.shape)}")
+        found = tuple(array.shape)
+        if name == "embeddings":
+            legend, good = (
+                f"[P, G, D] = ({shape[0]}, {shape[1]}, D), D >= 1",
+                len(found) == 3 and found[:2] == shape and found[2],
+            )
+        elif name in _PER_PROMPT:
+            legend, good = f"[P] = {shape[:1]}", found == shape[:1]
+        else:
+            legend, good = f"[P, G] = {shape}", found == shape
+        if not good:
+            raise InputError(f"`{name}` must have shape {legend}, found {found}")
 
 
 def _clean_float(xp: Any, name: str, array: Array, mask: Array) -> Array:
@@ -163,14 +173,16 @@ def _clean_float(xp: Any, name: str, array: Array, mask: Array) -> Array:
         array = xp.astype(array, xp.float32 if name == "rewards" else xp.float64)
     elif xp.finfo(array.dtype).bits < 32:
         array = xp.astype(array, xp.float32)
-    bad = mask & ~xp.isfinite(array)
+    real = mask if array.ndim == 2 else mask[:, :, None]
+    bad = real & ~xp.isfinite(array)
     if bool(xp.any(bad)):
-        row, column = _first_entry(xp, bad)
+        row, column, *_ = _first_entry(bad)
+        found = "is not" if array.ndim == 3 else f"is {float(array[row, column])}"
         raise InputError(
-            f"`{name}` must be finite; completion {column} of prompt {row} is {float(array[row, column])}",
+            f"`{name}` must be finite; completion {column} of prompt {row} {found}",
             hint="score every completion with a number, or mark it as absent with `mask`",
         )
-    return xp.where(mask, array, xp.zeros_like(array))
+    return xp.where(real, array, xp.zeros_like(array))
 
 
 def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:
@@ -179,6 +191,8 @@ def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:
             raise InputError(f"`{name}` must be integers, found {given[name].dtype}")
     if "lengths" in given:
         _refuse(xp, mask & (given["lengths"] < 1), "`lengths` must be at least 1 token")
+    if "entropies" in given:
+        _refuse(xp, mask & (given["entropies"] < 0), "`entropies` must be at least 0 (mean over tokens, nats)")
     for name in ("logprobs", "reference_logprobs"):
         if name in given:
             _refuse(
@@ -191,7 +205,7 @@ def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:
 
 def _refuse(xp: Any, bad: Array, requirement: str, hint: str | None = None) -> None:
     if bool(xp.any(bad)):
-        row, column = _first_entry(xp, bad)
+        row, column = _first_entry(bad)
         raise InputError(f"{requirement}; completion {column} of prompt {row} is not", hint=hint)
 
 
@@ -199,6 +213,7 @@ def _first_row(xp: Any, bad_P: Array) -> int:
     return int(xp.argmax(xp.astype(bad_P, xp.int32)))
 
 
-def _first_entry(xp: Any, bad_PG: Array) -> tuple[int, int]:
-    row, column = divmod(_first_row(xp, xp.reshape(bad_PG, (-1,))), int(bad_PG.shape[1]))
-    return row, column
+def _first_entry(bad: Array) -> tuple[int, ...]:
+    xp = array_namespace(bad)
+    flat = _first_row(xp, xp.reshape(bad, (-1,)))
+    return tuple(int(i) for i in np.unravel_index(flat, tuple(bad.shape)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from unsharpen.batch import Array, GroupBatch
-from unsharpen.catalogue.recipe import Recipe
+from unsharpen.catalogue.recipe import Memory, Recipe
 from unsharpen.catalogue.table import TABLE
 from unsharpen.errors import InputError, UnknownNameError
 
@@ -44,10 +44,16 @@ class Method:
         """Optional :class:`GroupBatch` fields that the method reads."""
         return self.recipe.transform.requires
 
+    @property
+    def memory(self) -> Memory | None:
+        """What this method object carries from batch to batch, to be saved and restored; None for most methods."""
+        return self.recipe.memory
+
     def advantages(self, batch: GroupBatch) -> Array:
         """Advantages [P, G] of ``batch``: finite, 0 where masked, in the dtype of the rewards.
 
-        For a token-level method this is the mean over each completion's tokens; the engine asks for the rest.
+        For a token-level method this is the mean over each completion's tokens; the engine asks for the rest. A method
+        with a memory takes the batch in hand in once, however often it is asked about it.
 
         Raises:
             MissingFieldError: the batch lacks a field that the method requires.

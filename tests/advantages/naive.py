@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,10 +25,15 @@ class Group:
     logprobs: Values
     reference_logprobs: Values
     lengths: list[int]
+    entropies: Values
+    answers: list[int]
+    embeddings: list[Values]
+    num_solutions: int
+    prompt_id: int
     x: Values
 
     def with_x(self, x: Values) -> Group:
-        return Group(self.rewards, self.correct, self.logprobs, self.reference_logprobs, self.lengths, x)
+        return replace(self, x=x)
 
 
 Naive = Callable[[Sequence[Group]], list[Values]]
@@ -65,7 +70,8 @@ def random_fields(
         "reference_logprobs": np.where(mask, -rng.gamma(2.0, 3.0, shape), rubbish),
         "lengths": np.where(mask, lengths, rng.choice([0, -1, 99], shape)),
         "entropies": np.where(mask, rng.random(shape), rubbish),
-        "answers": np.where(mask, rng.integers(0, 3, shape), -1),
+        "answers": np.where(mask, rng.integers(-1, 3, shape), rng.choice([-7, 0, 99], shape)),
+        "embeddings": np.where(mask[:, :, None], rng.standard_normal((*shape, 3)), rubbish[:, :, None]),
         "num_solutions": rng.integers(1, 5, num_prompts),
         "prompt_ids": rng.permutation(num_prompts),
     }
@@ -84,6 +90,11 @@ def groups_of(fields: dict[str, np.ndarray], x: np.ndarray | None = None) -> lis
                 logprobs=[float(fields["logprobs"][p, g]) for g in real],
                 reference_logprobs=[float(fields["reference_logprobs"][p, g]) for g in real],
                 lengths=[int(fields["lengths"][p, g]) for g in real],
+                entropies=[float(fields["entropies"][p, g]) for g in real],
+                answers=[int(fields["answers"][p, g]) for g in real],
+                embeddings=[[float(e) for e in fields["embeddings"][p, g]] for g in real],
+                num_solutions=int(fields["num_solutions"][p]),
+                prompt_id=int(fields["prompt_ids"][p]),
                 x=[float(x[p, g]) for g in real],
             )
         )

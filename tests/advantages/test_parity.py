@@ -137,6 +137,21 @@ def test_verl(kind: str, scaled: bool) -> None:
     torch.testing.assert_close(found[:3, 2], rewards[:3, 2], rtol=2e-6, atol=0.0)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("kind", ["float", "binary", "format bonus"])
+def test_verl_grpo_passk(kind: str, scaled: bool) -> None:
+    """`compute_grpo_passk_outcome_advantage` of verl, its loop written out."""
+    rewards = random_rewards(5, kind, num_prompts=12)
+    expected = torch.zeros_like(rewards)
+    for row, scores in enumerate(rewards):
+        top, place = torch.topk(scores, 2)
+        lead = top[0] - top[1]
+        expected[row, place[0]] = lead / (torch.std(scores) + 1e-6) if scaled else lead
+    batch = GroupBatch(rewards=rewards, correct=rewards > 0.5)
+    found = get_method("best-of-k", scale="std" if scaled else "none").advantages(batch)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_maxrl_code() -> None:
     # "its GRPO": population standard deviation (ddof 0), eps 1e-6; its own estimator: divided by the mean.
     rewards = random_rewards(8, "binary")

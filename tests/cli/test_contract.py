@@ -95,6 +95,7 @@ def test_methods_shows_the_whole_catalogue() -> None:
         method = get_method(name)
         assert name in shown
         assert method.summary in shown
+        assert (f"{method.summary} (experimental)" in shown) == bool(method.experimental)
         assert method.paper in shown
         for key, value in method.coefficients.items():
             assert f"{key}={value}" in shown
@@ -108,7 +109,7 @@ def test_one_method_in_full(name: str) -> None:
     done = unsharpen("methods", name)
     assert done.code == 0
     shown = " ".join(done.out.split())
-    for text in (method.name, method.summary, method.equation, method.paper):
+    for text in (method.name, method.summary, method.equation, method.paper, method.experimental):
         assert " ".join(text.split()) in shown
     for key, value in {**method.coefficients, **method.recipe.settings}.items():
         assert f"{key}={value}" in shown

@@ -22,6 +22,7 @@ def countdown_reward(completions: list[str], nums: list[list[int]], target: list
     """1 if correct, .1 for a well-formed wrong answer, else 0; so that "reward > 0" is not "correct"."""
     verdicts = [TASK.verify(TASK.problem(n, t), c) for n, t, c in zip(nums, target, completions, strict=True)]
     kwargs["log_extra"]("solution", [v.canonical if v.correct else None for v in verdicts])
+    kwargs["log_extra"]("answer", [v.canonical for v in verdicts])
     return [1.0 if v.correct else 0.1 * (v.canonical is not None) for v in verdicts]
 
 

@@ -33,6 +33,7 @@ def trained(trainer: Any) -> list[torch.Tensor]:
         get_method("ds-grpo-sum", gamma_p=0.0, gamma_n=0.0),
         get_method("ds-grpo-token", gamma_p=0.0, gamma_n=0.0),
         get_method("entropy-bonus-seq", gamma=0.0),
+        get_method("ucb-con", coef=0.0),
     ],
     ids=lambda m: m.name,
 )
@@ -64,16 +65,27 @@ def captured(trainer: Any) -> list[dict[str, Any]]:
     return batches
 
 
-@torch.no_grad()
 def recomputed_logprobs(trainer: Any, output: dict[str, Any]) -> torch.Tensor:
     """[n, T] by a forward pass over the finished text."""
+    logprobs = all_logprobs(trainer, output)
+    return logprobs.gather(2, output["completion_ids"][:, :, None]).squeeze(2) * output["completion_mask"]
+
+
+def recomputed_entropies(trainer: Any, output: dict[str, Any]) -> torch.Tensor:
+    """[n] mean token entropy of each completion by a forward pass over the finished text."""
+    logprobs, mask = all_logprobs(trainer, output), output["completion_mask"]
+    return (-(logprobs.exp() * logprobs).sum(2) * mask).sum(1) / mask.sum(1)
+
+
+@torch.no_grad()
+def all_logprobs(trainer: Any, output: dict[str, Any]) -> torch.Tensor:
+    """[n, T, vocabulary]."""
     ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
     mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     logits = trainer.model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
     start = output["prompt_ids"].shape[1]
-    logprobs = torch.log_softmax(logits[:, start - 1 : -1].float() / trainer.temperature, dim=-1)
-    return logprobs.gather(2, output["completion_ids"][:, :, None]).squeeze(2) * output["completion_mask"]
+    return torch.log_softmax(logits[:, start - 1 : -1].float() / trainer.temperature, dim=-1)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

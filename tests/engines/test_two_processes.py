@@ -30,7 +30,7 @@ def run(output: Path, processes: int, method: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("method", ["ds-grpo-centered", "ds-grpo-token"])
+@pytest.mark.parametrize("method", ["ds-grpo-centered", "ds-grpo-token", "ucb-mean"])
 def test_two_processes_equal_one(tmp_path: Path, method: str) -> None:
     one, two = run(tmp_path / "one", 1, method), run(tmp_path / "two", 2, method)
     assert len(one["batches"]) == len(two["batches"]) == 3
@@ -40,4 +40,6 @@ def test_two_processes_equal_one(tmp_path: Path, method: str) -> None:
     assert np.abs(one["batches"][0]["advantages"]).max() > 0.1
     for a, b in zip(one["logs"], two["logs"], strict=True):
         assert a == pytest.approx(b, abs=1e-6)
+    assert one["memory"] == two["memory"]
+    assert (one["memory"] is not None) == (method == "ucb-mean")
     assert one["weights"] == pytest.approx(two["weights"], abs=1e-4)

@@ -86,7 +86,8 @@ def main() -> None:
             for r in trainer.state.log_history
         ]
         with open(os.path.join(output, "result.json"), "w", encoding="utf-8") as file:
-            json.dump({"batches": seen, "weights": weights, "logs": logs}, file)
+            memory = None if trainer.method.memory is None else trainer.method.memory.state_dict()
+            json.dump({"batches": seen, "weights": weights, "logs": logs, "memory": memory}, file)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def subtract_group_mean(*, singleton: Singleton = "zero") -> Transform:
     _check_choice("singleton", singleton, Singleton)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        mean = _group_mean(advantages, batch)
+        mean = group_mean(advantages, batch)
         if singleton == "keep":
             mean = batch.xp.where(batch.num_completions == 1, batch.xp.zeros_like(mean), mean)
         return zero_masked(advantages - mean, batch)
@@ -55,14 +55,9 @@ def subtract_leave_one_out_mean() -> Transform:
     """
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
+        hint = "raise num_generations, or use subtract_group_mean, which gives such groups advantage 0"
+        require_completions(batch, 2, by="leave-one-out baseline", hint=hint)
         xp, count = batch.xp, batch.num_completions
-        small = xp.reshape(count < 2, (-1,))
-        if bool(xp.any(small)):
-            raise InputError(
-                f"leave-one-out baseline needs at least 2 completions per prompt; {int(xp.sum(small))} of "
-                f"{small.shape[0]} groups have 1 (first: row {int(xp.argmax(xp.astype(small, xp.int32)))})",
-                hint="raise num_generations, or use subtract_group_mean, which gives such groups advantage 0",
-            )
         total = xp.sum(zero_masked(advantages, batch), axis=1, keepdims=True)
         return zero_masked((count * advantages - total) / (count - 1), batch)
 
@@ -110,15 +105,16 @@ def divide_by_group_std(
     return Transform("divide_by_group_std", apply)
 
 
-def standardize_group(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
+def standardize_group(*, ddof: int = 1, eps: float = 1e-4, of: Spread = "rewards") -> Transform:
     """The GRPO advantage: ``A_i = (r_i - mean_j r_j) / (std_j r_j + eps)``.
 
     The std is that of the rewards themselves, not of their centred values, so TRL's numbers come out bit for bit.
+    After a step that has shaped the rewards, ``of="input"`` takes the std of what comes in.
 
     References:
         GRPO, arXiv 2402.03300.
     """
-    return chain(subtract_group_mean(), divide_by_group_std(ddof=ddof, eps=eps, of="rewards"))
+    return chain(subtract_group_mean(), divide_by_group_std(ddof=ddof, eps=eps, of=of))
 
 
 def divide_by_batch_std(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
@@ -156,7 +152,7 @@ def divide_by_group_mean(*, eps: float = 1e-6) -> Transform:
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         require_binary(batch, by="maxrl")
-        return advantages / (_group_mean(batch.rewards, batch) + eps)
+        return advantages / (group_mean(batch.rewards, batch) + eps)
 
     return Transform("divide_by_group_mean", apply)
 
@@ -178,7 +174,7 @@ def skip_uniform_groups() -> Transform:
 def group_std(values_PG: Array, batch: GroupBatch, *, ddof: int) -> Array:
     """[P, 1] standard deviation of the unmasked values of each group; 0 where it has ``ddof`` values or fewer."""
     xp, count = batch.xp, batch.num_completions
-    deviation = zero_masked(values_PG - _group_mean(values_PG, batch), batch)
+    deviation = zero_masked(values_PG - group_mean(values_PG, batch), batch)
     variance = xp.sum(deviation * deviation, axis=1, keepdims=True) / count
     if ddof:
         variance = variance * (count / xp.clip(count - ddof, 1, None))
@@ -197,7 +193,21 @@ def require_binary(batch: GroupBatch, *, by: str) -> None:
         )
 
 
-def _group_mean(values_PG: Array, batch: GroupBatch) -> Array:
+def require_completions(batch: GroupBatch, least: int, *, by: str, hint: str) -> None:
+    """Raise unless every group has at least ``least`` unmasked completions."""
+    xp = batch.xp
+    small = xp.reshape(batch.num_completions < least, (-1,))
+    if bool(xp.any(small)):
+        row = int(xp.argmax(xp.astype(small, xp.int32)))
+        raise InputError(
+            f"{by} needs at least {least} completions per prompt; {int(xp.sum(small))} of {small.shape[0]} groups have "
+            f"{'1' if least == 2 else 'fewer'} (first: row {row})",
+            hint=hint,
+        )
+
+
+def group_mean(values_PG: Array, batch: GroupBatch) -> Array:
+    """[P, 1] mean of the unmasked values of each group."""
     return batch.xp.sum(zero_masked(values_PG, batch), axis=1, keepdims=True) / batch.num_completions
 
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from unsharpen.advantages.chain import Transform
 from unsharpen.advantages.tokens import TokenTransform
+
+
+class Memory(Protocol):
+    """What a method carries from batch to batch. Engines save its state with each checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave; raises InputError on any other form."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -17,11 +30,13 @@ class Recipe:
         transform: rewards [P, G] -> advantages [P, G].
         token_transform: a second step per token, for token-level methods.
         settings: engine settings in neutral words: ``learning_rate_scale``, ``kl_coef``, ``loss``.
+        memory: what the chain remembers from batch to batch; made by the builder, so each recipe has its own.
     """
 
     transform: Transform
     token_transform: TokenTransform | None = None
     settings: Mapping[str, float | str] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True)

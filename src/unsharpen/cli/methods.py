@@ -16,7 +16,10 @@ from unsharpen.training.config import TINY_COEFFICIENTS
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show one method in full.")] = None,
 ) -> None:
-    """List the methods: what they do, from which paper, what they need, and their default coefficients."""
+    """List the methods: what they do, from which paper, what they need, and their default coefficients.
+
+    A method marked experimental rests in part on what could not be checked; `unsharpen methods NAME` says on what.
+    """
     console = Console()
     if name is not None:
         _show(console, name)
@@ -25,7 +28,7 @@ def methods(
     for each in list_methods():
         method = get_method(each)
         facts = (method.paper, f"needs {_needs(method.requires)}", _coefficients(method.coefficients))
-        table.add_row(Text(each, "bold"), Text(method.summary))
+        table.add_row(Text(each, "bold"), Text(method.summary).append(" (experimental)" * bool(method.experimental)))
         table.add_row("", Text(" · ".join(fact for fact in facts if fact), "dim"))
     console.print(table)
 
@@ -42,7 +45,11 @@ def _show(console: Console, name: str) -> None:
         ("for the shipped model", on_tiny),
         ("engine settings", _coefficients(method.recipe.settings) or "none"),
         ("chain", method.recipe.transform.name),
+        ("memory", "saved with each checkpoint" if method.memory else "none"),
+        ("experimental", method.experimental),
     ):
+        if not text:
+            continue
         console.print(f"  {label}: {text}", highlight=False, markup=False)
     if method.notes:
         for paragraph in method.notes.replace("``", "").split("\n\n"):

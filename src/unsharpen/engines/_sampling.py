@@ -22,15 +22,19 @@ class SamplingLogprobs(LogitsProcessor):
 
     Args:
         temperature: the sampling temperature; forgetting it shifts a token's log-prob by up to half a nat at .7.
+        entropies: keep the entropy of each step's distribution too, at the same temperature.
     """
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float, *, entropies: bool = False) -> None:
         self.temperature = temperature
+        self._entropies: list[torch.Tensor] | None = [] if entropies else None
         self._pending: tuple[torch.Tensor, torch.Tensor] | None = None
         self._steps: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self._settle(input_ids[:, -1])
+        if self._entropies is not None:
+            self._entropies.append(torch.special.entr(torch.softmax(scores.float() / self.temperature, -1)).sum(-1))
         self._pending = (scores, torch.logsumexp(scores.float() / self.temperature, dim=-1))
         return scores
 
@@ -51,6 +55,16 @@ class SamplingLogprobs(LogitsProcessor):
             raise EngineError("the model generated without calling logits processors; no log-probs were recorded")
         table = torch.stack(self._steps, dim=1).tolist()
         return [row[: len(ids)] for row, ids in zip(table, completion_ids, strict=True)]
+
+    def mean_entropies(self, completion_ids: list[list[int]]) -> list[float]:
+        """One number per completion (nats): the mean over its own tokens; empty unless entropies are kept."""
+        if self._entropies is None:
+            return []
+        table = torch.stack(self._entropies, dim=1)
+        lengths = torch.tensor([[len(ids)] for ids in completion_ids], device=table.device)
+        own = torch.arange(table.shape[1], device=table.device) < lengths
+        means: list[float] = ((table * own).sum(dim=1) / lengths[:, 0]).tolist()
+        return means
 
 
 @contextmanager

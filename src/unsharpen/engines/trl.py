@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather, gather_object
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
+from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed, FieldTrainer
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
@@ -30,10 +31,8 @@ from unsharpen.methods import Method, get_method
 FIELDS = {"learning_rate_scale": "learning_rate", "kl_coef": "beta", "loss": "loss_type"}
 """A method's engine settings -> fields of GRPOConfig."""
 
-_SUPPLIED = frozenset({"logprobs", "lengths", "reference_logprobs"})
 
-
-class DiverseGRPOTrainer(GRPOTrainer):
+class DiverseGRPOTrainer(FieldTrainer):
     """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
 
     Args:
@@ -45,7 +44,15 @@ class DiverseGRPOTrainer(GRPOTrainer):
         correct_threshold: a completion is correct when that reward is at least this.
         solution_column: reward functions may tell solutions apart by ``log_extra(solution_column, [...])``, one
             hashable or None per completion; "distinct correct" and "effective solutions" are then logged.
+        answer_column: methods that compare answers read them from ``log_extra(answer_column, [...])`` of a reward
+            function, right and wrong ones alike: one hashable per completion, None where there is no readable answer.
+            All None count as one and the same answer.
+        embed: for methods that compare completions by embeddings: n texts -> array [n, D].
         **kwargs: whatever ``trl.GRPOTrainer`` takes.
+
+    Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist) and
+    ``prompt_id`` (else the prompt itself tells prompts apart). The memory of a method is saved with every checkpoint,
+    in ``unsharpen_memory.json``, and restored on resume.
 
     Logged beside TRL's own metrics: ``pass@1``, ``pass@G``, ``distinct_correct``, ``effective_solutions``,
     ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|) and
@@ -62,10 +69,14 @@ class DiverseGRPOTrainer(GRPOTrainer):
         correctness: str | Callable[..., list[Any]] | None = None,
         correct_threshold: float = 0.5,
         solution_column: str = "solution",
+        answer_column: str = "answer",
+        embed: Embed | None = None,
         **kwargs: Any,
     ) -> None:
         self.method = get_method(method) if isinstance(method, str) else method
         self.solution_column = solution_column
+        self.answer_column = answer_column
+        self.embed = embed
         args, kwargs = _with_config(args, kwargs, self.method)
         super().__init__(*args, **kwargs)
         self._correctness: Correctness = resolve_correctness(
@@ -76,10 +87,11 @@ class DiverseGRPOTrainer(GRPOTrainer):
 
     def _check_configuration(self) -> None:
         needs, name = self.method.requires, self.method.name
-        if unknown := needs - _SUPPLIED:
+        if unknown := needs - SUPPLIED:
             raise EngineError(
                 f"method `{name}` needs {', '.join(sorted(unknown))}, which the TRL engine does not supply"
             )
+        self._check_fields()
         if "reference_logprobs" in needs and self.beta == 0.0:
             raise EngineError(
                 f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
@@ -109,9 +121,10 @@ class DiverseGRPOTrainer(GRPOTrainer):
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         if self.use_vllm or self.use_transformers_continuous_batching:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[no-any-return]
-        recorder = SamplingLogprobs(self.temperature)
+        recorder = SamplingLogprobs(self.temperature, entropies="entropies" in self.method.requires)
         with recording(self.accelerator.unwrap_model(self.model_wrapped), recorder):
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        self._entropies = recorder.mean_entropies(completion_ids)
         return completion_ids, recorder.collect(completion_ids) if logprobs is None else logprobs
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
@@ -120,6 +133,7 @@ class DiverseGRPOTrainer(GRPOTrainer):
         self._correct = self._correctness(table, inputs, prompts, completions, completion_ids_list)
         solutions = self._pending_extra_logs.get(self.solution_column)
         self._solutions = None if solutions is None else gather_object(list(solutions))
+        self._extra_fields = self._collect_fields(inputs, prompts, completions)
         self._lengths = torch.tensor([len(ids) for ids in completion_ids_list], device=table.device)
         return table
 
@@ -181,13 +195,16 @@ class DiverseGRPOTrainer(GRPOTrainer):
             "rewards": (self._rewards_table * weights).nansum(dim=1),
             "correct": self._correct,
             "lengths": gather(lengths),
+            **self._extra_fields,
         }
         if token_logprobs is not None:
             fields["logprobs"] = gather(token_logprobs.float().sum(dim=1))
         if "ref_per_token_logps" in output:
             logprobs = output["ref_per_token_logps"] * self._own_tokens(output)
             fields["reference_logprobs"] = gather(logprobs.float().sum(dim=1))
-        grouped = {name: values.reshape(scored_PG.shape)[rated_P] for name, values in fields.items()}
+        shape = tuple(scored_PG.shape)
+        grouped = {name: values.reshape(*shape, *values.shape[1:])[rated_P] for name, values in fields.items()}
+        grouped |= {name: grouped[name][:, 0] for name in PER_PROMPT if name in grouped}
         return GroupBatch(**grouped, mask=scored_PG[rated_P])
 
     @staticmethod

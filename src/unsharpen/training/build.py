@@ -55,7 +55,7 @@ def load_tokenizer(config: RunConfig) -> Any:
 
 
 def countdown_reward(task: CountDown) -> Any:
-    """1 for a correct completion, else 0; tells TRL's log which solution it was."""
+    """1 for a correct completion, else 0; tells TRL's log which solution it was, and what the answer was if any."""
 
     def countdown(
         completions: list[Any], nums: list[list[int]], target: list[int], log_extra: Any, **_: Any
@@ -63,6 +63,7 @@ def countdown_reward(task: CountDown) -> Any:
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
         verdicts = [task.verify(task.problem(n, t), text) for n, t, text in zip(nums, target, texts, strict=True)]
         log_extra("solution", [v.canonical if v.correct else None for v in verdicts])
+        log_extra("answer", [v.canonical for v in verdicts])
         return [float(v.correct) for v in verdicts]
 
     return countdown
@@ -108,6 +109,7 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
     Raises:
         InputError: too few problems for one step, a model that can't be read, or settings that a library refuses.
     """
+    method = config.resolve_method()
     peft_config = None if config.lora is None else _lora_config(config.lora)
     per_step = arguments.generation_batch_size // arguments.num_generations
     if len(problems.train) < per_step:
@@ -120,10 +122,10 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
             model_path(config),
             countdown_reward(problems.task),
             args=arguments,
-            train_dataset=Dataset.from_list(problems.training_rows()),
+            train_dataset=Dataset.from_list(problems.training_rows(num_solutions="num_solutions" in method.requires)),
             processing_class=tokenizer,
             peft_config=peft_config,
-            method=config.resolve_method(),
+            method=method,
         )
     except UnsharpenError:
         raise

@@ -29,9 +29,17 @@ class Problems:
         """The prompt, as a conversation for a chat model."""
         return self.task.prompt(problem, chat=self.chat)
 
-    def training_rows(self) -> list[dict[str, Any]]:
-        """Rows of the data set that the trainer reads."""
-        return [{"prompt": self.prompt(p), **self.task.to_row(p)} for p in self.train]
+    def training_rows(self, *, num_solutions: bool = False) -> list[dict[str, Any]]:
+        """Rows of the data set that the trainer reads; with ``num_solutions``, how many solutions a problem has.
+
+        Counting takes 0.2 ms for a problem of 3 numbers, 2 ms for one of 4 and 60 ms for one of 5, less where the
+        generator has just enumerated them.
+        """
+        rows = [{"prompt": self.prompt(p), **self.task.to_row(p)} for p in self.train]
+        if num_solutions:
+            for row, problem in zip(rows, self.train, strict=True):
+                row["num_solutions"] = len(self.task.solutions(problem))
+        return rows
 
 
 def load_problems(config: RunConfig, *, chat: bool) -> Problems:

@@ -1,0 +1,169 @@
+"""What a method may ask for beyond rewards and log-probs: answers, prompts, entropies, embeddings, and a memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOTrainer
+
+from unsharpen.errors import EngineError, InputError
+from unsharpen.methods import Method
+
+SUPPLIED = frozenset(
+    {
+        "answers",
+        "embeddings",
+        "entropies",
+        "lengths",
+        "logprobs",
+        "num_solutions",
+        "prompt_ids",
+        "reference_logprobs",
+    }
+)
+"""Optional fields of a GroupBatch that the TRL engine can fill."""
+
+PER_PROMPT = ("num_solutions", "prompt_ids")
+NO_ANSWER = -1
+MEMORY_FILE = "unsharpen_memory.json"
+
+Embed = Callable[[list[str]], Any]
+"""n texts -> array [n, D]."""
+
+
+class FieldTrainer(GRPOTrainer):
+    """``trl.GRPOTrainer`` that collects the fields that ``self.method`` requires, and saves and restores its memory."""
+
+    method: Method
+    answer_column: str
+    embed: Embed | None
+    _entropies: list[float]
+
+    def _check_fields(self) -> None:
+        """Raise, naming the option, where it is plain before the first step that a field will be missing."""
+        needs, lacks = self.method.requires, f"method `{self.method.name}` needs"
+        columns = getattr(self.train_dataset, "column_names", None)  # a stream may not know them
+        if "num_solutions" in needs and columns is not None and "num_solutions" not in columns:
+            raise EngineError(
+                f"{lacks} num_solutions; the training data has no such column",
+                hint="a column `num_solutions`: how many distinct correct answers exist for the row's prompt",
+            )
+        if "embeddings" in needs and self.embed is None:
+            raise EngineError(
+                f"{lacks} embeddings of the completions; found no `embed`",
+                hint="embed=..., a callable that takes a list of texts and returns an array [n, D]",
+            )
+        if "entropies" in needs:
+            ways = {
+                "use_vllm": self.use_vllm,
+                "use_transformers_continuous_batching": self.use_transformers_continuous_batching,
+                "rollout_func": self.rollout_func,
+                "tools": self.tools,
+            }
+            if found := next((name for name, used in ways.items() if used), None):
+                raise EngineError(
+                    f"{lacks} the entropies of the sampling distribution; they are not to be had with {found}",
+                    hint="sample with plain `generate`, or choose a method without that need",
+                )
+
+    def _collect_fields(self, inputs: Any, prompts: Any, completions: Any) -> dict[str, torch.Tensor]:
+        """The required fields for the global batch, one row per completion; none during an evaluation."""
+        if not self.model.training:
+            return {}
+        makers: dict[str, Callable[[], Any]] = {
+            "answers": lambda: self._answers(len(prompts)),
+            "num_solutions": lambda: [row["num_solutions"] for row in inputs],
+            "prompt_ids": lambda: prompt_ids(inputs, prompts),
+            "entropies": lambda: self._entropies,
+            "embeddings": lambda: self._embeddings(completions),
+        }
+        device = self.accelerator.device
+        needed = sorted(makers.keys() & self.method.requires)  # every process gathers in the same order
+        return {name: gather(torch.as_tensor(makers[name](), device=device)) for name in needed}
+
+    def _answers(self, num_completions: int) -> list[int]:
+        values = self._pending_extra_logs.get(self.answer_column)
+        if values is None:
+            raise EngineError(
+                f"method `{self.method.name}` needs the completions' answers; no reward function logged any",
+                hint=f"in a reward function: log_extra({self.answer_column!r}, answers), a hashable or None for each "
+                "completion; another column's name is answer_column=...",
+            )
+        if len(values) != num_completions:
+            raise InputError(
+                f"log_extra({self.answer_column!r}, ...) must give {num_completions} answers, one per completion; "
+                f"found {len(values)}"
+            )
+        return [answer_id(value) for value in values]
+
+    def _embeddings(self, completions: Any) -> torch.Tensor:
+        assert self.embed is not None
+        table = torch.as_tensor(self.embed([text_of(completion) for completion in completions])).float()
+        if table.dim() != 2 or len(table) != len(completions):
+            raise InputError(
+                f"`embed` must return an array [n, D] for n texts; found shape {tuple(table.shape)} for "
+                f"{len(completions)} texts"
+            )
+        return table
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.method.memory is not None and self.args.should_save:
+            # first of all, since a checkpoint counts as complete when its last file is there; it should lie between two
+            # batches of completions, as those of `unsharpen train` do, or the batch in hand is made and counted again
+            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MEMORY_FILE).write_text(json.dumps(self.method.memory.state_dict()), encoding="utf-8")
+        super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.method.memory is None or checkpoint is None:
+            return
+        path = Path(checkpoint) / MEMORY_FILE
+        try:
+            self.method.memory.load_state_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"method `{self.method.name}` continues from its memory, and {path} can't be read: {error}",
+                hint="resume with the method that wrote the checkpoint, or start anew",
+            ) from error
+
+
+def answer_id(answer: Hashable | None) -> int:
+    """A number that is the same for equal answers in every batch and process; :data:`NO_ANSWER` for None.
+
+    Answers are told apart by their text. All unreadable completions count as one answer: with an identity of its own
+    each would be the rarest of all, and exploration would pay for nonsense forever.
+    """
+    return NO_ANSWER if answer is None else stable_id(answer)
+
+
+def prompt_ids(inputs: Any, prompts: Any) -> list[int]:
+    """The column ``prompt_id`` where the data has one, else a number made of the prompt itself."""
+    return [stable_id(row.get("prompt_id", prompt)) for row, prompt in zip(inputs, prompts, strict=True)]
+
+
+def stable_id(value: Any) -> int:
+    """A number of 63 bits made of the value's text; the same on every machine. Conversations are written as JSON."""
+
+    def plain(part: Any) -> Any:
+        return sorted(map(repr, part)) if isinstance(part, set | frozenset) else repr(part)
+
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=plain)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def text_of(completion: str | list[dict[str, Any]]) -> str:
+    """The text of a completion; of a conversation, that of its messages."""
+    if isinstance(completion, str):
+        return completion
+    return " ".join(str(message.get("content") or "") for message in completion)
