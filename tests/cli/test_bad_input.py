@@ -110,7 +110,7 @@ def test_a_bad_setting(tmp_path: Path, arguments: list[str], words: list[str]) -
         (["--lora", "r=0"], ["positive", "0"]),
         (["--lora", "rank=3"], ["LoraConfig", "rank"]),
         (["--lora", "target_modules=nowhere"], ["nowhere"]),
-        (["--method-arg", "reference=base"], ["beta"]),
+        (["--method", "ds-grpo", "--method-arg", "reference=base"], ["beta"]),
         (["--num-train", "10"], ["4 different problems", "2 for training"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",

@@ -38,7 +38,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.out.splitlines()[-1] == f"report: {report.resolve()}"
     page = report.read_text("utf-8")
     assert "GRPO beside differential smoothing" in page
-    for word in ("base", "GRPO", "DS-GRPO-robust", "Pass@1", "Pass@128"):
+    for word in ("base", "GRPO", "DS-GRPO-centered", "Pass@1", "Pass@128"):
         assert word in page
         assert word in done.out
     configs = []
