@@ -26,7 +26,8 @@ from .test_trl import recomputed_entropies
 
 SEQUENCE_LEVEL = list_methods()[list_methods().index("unlikeliness") : list_methods().index("ds-grpo-f") + 1]
 BY_EMBEDDING = {"dra-grpo", "evol-rl"}  # no option of the command line supplies these
-PROBLEMS = Problems(TASK, TASK.generate(8, seed=5, sizes=(3,), numbers=(1, 10)), [], chat=False)
+MIXED = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}  # solved one time in three
+PROBLEMS = Problems(TASK, TASK.generate(8, seed=5, **MIXED), [], chat=False)
 
 
 def letters(texts: list[str]) -> np.ndarray:
