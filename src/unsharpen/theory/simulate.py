@@ -243,6 +243,7 @@ def _batch(requires: frozenset[str], drawn: NDArray[np.intp], log_pi: Floats, ba
         "reference_logprobs": lambda: np.take_along_axis(base, drawn, axis=1),
         "lengths": lambda: np.ones(drawn.shape, dtype=np.int64),
         "answers": lambda: drawn,
+        "embeddings": lambda: np.eye(log_pi.shape[1])[drawn],  # every completion is a direction of its own
         "entropies": lambda: np.broadcast_to(entropy(log_pi)[:, None], drawn.shape),
         "num_solutions": lambda: flags.sum(axis=1),
         "prompt_ids": lambda: np.arange(len(drawn)),
