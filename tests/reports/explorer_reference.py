@@ -9,6 +9,8 @@ import numpy as np
 from unsharpen import theory
 
 Settings = dict[str, Any]
+KS = sorted({round(2 ** (i / 8)) for i in range(65)})
+FRONTIER_POINTS, PAGE_POINTS = 21, 201  # every tenth point of the page's line; Python is slower
 
 
 def ladder(count: int, lead: float) -> np.ndarray:
@@ -23,7 +25,7 @@ def world(s: Settings) -> tuple[np.ndarray, np.ndarray]:
     return logs, np.arange(len(logs)) < s["correct"]
 
 
-def described(logs: np.ndarray, base: np.ndarray, flags: np.ndarray, ks: list[int]) -> dict[str, Any]:
+def described(logs: np.ndarray, base: np.ndarray, flags: np.ndarray) -> dict[str, Any]:
     return {
         "log_policy": logs,
         "logit": theory.logit_mass(logs, flags),
@@ -31,7 +33,7 @@ def described(logs: np.ndarray, base: np.ndarray, flags: np.ndarray, ks: list[in
         "entropy": theory.shannon(logs, flags),
         "effective": theory.effective_number(logs, flags),
         "divergence": theory.divergence(logs, base),
-        "pass_at": [1 - (1 - theory.correct_mass(logs, flags)) ** k for k in ks],
+        "pass_at": [1 - (1 - theory.correct_mass(logs, flags)) ** k for k in KS],
     }
 
 
@@ -66,7 +68,7 @@ def trained(s: Settings, base: np.ndarray, flags: np.ndarray, gamma_p: float, ga
     }
 
 
-def numbers(s: Settings, ks: list[int]) -> dict[str, Any]:
+def numbers(s: Settings) -> dict[str, Any]:
     """What ``window.unsharpen.compute(s)`` should return."""
     base, flags = world(s)
     beta, gamma, gamma_p, gamma_n = (s[name] for name in ("beta", "gamma", "gamma_p", "gamma_n"))
@@ -77,11 +79,12 @@ def numbers(s: Settings, ks: list[int]) -> dict[str, Any]:
         "smoothed": theory.smoothed(base, flags, gamma_p=gamma_p, gamma_n=gamma_n, beta=beta),
     }
     budget = float(theory.divergence(policies[s["budget_of"]], base))
-    line = theory.frontier(base, flags, budget=budget, points=201)
+    line = theory.frontier(base, flags, budget=budget, points=FRONTIER_POINTS)
     return {
         "log_base": base,
         "correct": flags,
-        "policies": {name: described(logs, base, flags, ks) for name, logs in policies.items()},
+        "ks": KS,
+        "policies": {name: described(logs, base, flags) for name, logs in policies.items()},
         "entropy_slope": theory.entropy_slope(base, flags, gamma=gamma, beta=beta, form="bonus"),
         "critical_gamma": {
             "centered": theory.critical_gamma(base, flags, gamma_n=gamma_n),

@@ -2,7 +2,7 @@
 "use strict";
 
 const charts = (() => {
-  const PAD = { left: 46, right: 14, top: 10, bottom: 38 };
+  const PAD = { left: 46, right: 14, top: 10, bottom: 38 }, BARS_BOTTOM = 24; // bars have no numbers below
   const MARKS = { // told apart without colour
     base: "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0",
     vanilla: "M-5,-5h10v10h-10z",
@@ -27,7 +27,7 @@ const charts = (() => {
   const linear = (low, high, from, to) => (x) => from + (to - from) * (x - low) / (high - low);
 
   function frame(width, height, x, y, labels, body) {
-    const right = width - PAD.right, bottom = height - PAD.bottom, parts = [];
+    const right = width - PAD.right, bottom = height - (labels.x ? PAD.bottom : BARS_BOTTOM), parts = [];
     for (const t of y.ticks) {
       parts.push(`<line class="grid" x1="${PAD.left}" x2="${right}" y1="${at(y.scale(t))}" y2="${at(y.scale(t))}"/>`,
         `<text x="${PAD.left - 6}" y="${at(y.scale(t) + 4)}" text-anchor="end">${tidy(t)}</text>`);
@@ -52,7 +52,7 @@ const charts = (() => {
 
   /* Probabilities of all completions as bars; what they were before as a dashed line on each. */
   function bars(width, { name, after, before, flags, top, alt }) {
-    const height = 168, bottom = height - PAD.bottom, n = after.length;
+    const height = 156, bottom = height - BARS_BOTTOM, n = after.length;
     const y = { ticks: ticks(0, top, 3), scale: linear(0, top, bottom, PAD.top) };
     const room = (width - PAD.left - PAD.right) / n, parts = [];
     after.forEach((p, i) => {

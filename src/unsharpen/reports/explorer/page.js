@@ -29,7 +29,7 @@
     stage: { advantage: "after scaling by the std (ds-grpo-sum)", reward: "in the reward, nothing scaled (ds-grpo-reward)" },
   };
   const START = {
-    correct: 6, wrong: 6, mass: 0.3, lead_correct: 10, lead_wrong: 10, beta: 0.5, gamma: 0.3, gamma_p: 0.3, gamma_n: 0,
+    correct: 10, wrong: 6, mass: 0.3, lead_correct: 20, lead_wrong: 10, beta: 0.5, gamma: 0.3, gamma_p: 0.3, gamma_n: 0,
     group_size: 8, learning_rate: 0.5, steps: 200, stage: "advantage", budget_of: "bonus",
   };
   const PRESETS = {
@@ -128,14 +128,14 @@
 
   function drawPolicies() {
     const entries = Object.entries(numbers.policies), grid = $("bars"), wide = columns(grid)[0];
-    const top = Math.max(...entries.flatMap(([, p]) => probabilities(p.log_policy)));
+    const top = 1.05 * Math.max(...entries.flatMap(([, p]) => probabilities(p.log_policy)));
     grid.innerHTML = entries.map(([name, p]) =>
       barPanel(name, p.log_policy, measured(p.mass, p.effective), words.policy(name, numbers), top, wide)).join("");
     const row = ([name, p]) => `<tr><th scope="row">${words.NAMES[name]}</th><td>${words.chance(p.mass)}</td>` +
       `<td>${words.count(p.effective)}</td><td>${p.entropy.toFixed(3)}</td><td>${words.short(p.divergence)}</td></tr>`;
-    $("numbers").innerHTML = "<caption>The same in numbers</caption><thead><tr><th scope=\"col\">policy</th>" +
-      "<th scope=\"col\">Pass@1</th><th scope=\"col\">effective solutions</th><th scope=\"col\">variety H(q), nats</th>" +
-      `<th scope="col">KL from the base, nats</th></tr></thead><tbody>${entries.map(row).join("")}</tbody>`;
+    const head = ["policy", "Pass@1", "effective", "H(q)", "KL"].map((text) => `<th scope="col">${text}</th>`).join("");
+    $("numbers").innerHTML = "<caption>Pass@1, effective number of correct solutions, variety H(q) and KL from the base " +
+      `(both in nats)</caption><thead><tr>${head}</tr></thead><tbody>${entries.map(row).join("")}</tbody>`;
     $("pass-at-k").innerHTML = charts.lines(width($("pass-at-k")), {
       series: entries.map(([name, p]) => ({ name, values: p.pass_at })),
       x: numbers.ks, low: 0, top: 1, logarithmic: true, xTicks: [1, 4, 16, 64, 256],
@@ -157,7 +157,7 @@
 
   function drawTraining() {
     const runs = Object.entries(numbers.training), grid = $("training-bars"), wide = columns(grid)[0];
-    const all = runs.map(([, run]) => run.log_policy[now]), top = Math.max(...[...all, numbers.log_base].flatMap(probabilities));
+    const all = runs.map(([, run]) => run.log_policy[now]), top = 1.05 * Math.max(...[...all, numbers.log_base].flatMap(probabilities));
     const mass = (z) => 1 / (1 + Math.exp(-z));
     grid.innerHTML = runs.map(([name, run]) =>
       barPanel(name, run.log_policy[now], measured(mass(run.logit[now]), run.effective[now]), "", top, wide)).join("");
@@ -169,7 +169,7 @@
       });
     };
     draw("training-mass", (run) => run.logit.map(mass), 0, 1, "Pass@1");
-    draw("training-effective", (run) => run.effective, 1, Math.max(settings.correct, 2), "effective solutions");
+    draw("training-effective", (run) => run.effective, 0, Math.max(settings.correct, 2), "effective solutions");
     $("training-words").textContent = words.training(settings, numbers, now);
     $("at").value = now;
     $("at-value").textContent = `${now} of ${settings.steps}`;
@@ -179,7 +179,8 @@
   /* A screen reader hears the summary once the sliders rest. */
   function speak() {
     clearTimeout(spoken);
-    spoken = setTimeout(() => { $("summary").textContent = words.summary(settings, numbers); }, 250);
+    const say = () => { $("summary").textContent = words.summary(settings, numbers); };
+    if ($("summary").textContent) spoken = setTimeout(say, 250); else say();
   }
 
   function render() {

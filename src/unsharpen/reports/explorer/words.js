@@ -8,8 +8,8 @@ const words = (() => {
 
   /* A probability, never rounded to a certainty. */
   function chance(p) {
-    if (p > 0.999 && p < 1) return "> 0.999";
-    if (p < 0.001 && p > 0) return "< 0.001";
+    if (p > 0.999 && p < 1) return ">0.999";
+    if (p < 0.001 && p > 0) return "<0.001";
     return p.toFixed(3);
   }
   const count = (x) => x.toFixed(2);
@@ -37,8 +37,9 @@ const words = (() => {
       `${beside(smoothed.effective, vanilla.effective, count, "variety")}; the entropy bonus has ` +
       `${beside(bonus.mass, vanilla.mass, chance, "Pass@1")} and ` +
       `${beside(bonus.effective, vanilla.effective, count, "variety")}. ` +
-      `Distance from the base (KL): ${short(vanilla.divergence)} vanilla, ${short(bonus.divergence)} bonus, ` +
-      `${short(smoothed.divergence)} smoothing.`;
+      `That is at equal beta, not at equal distance from the base: KL ${short(vanilla.divergence)} for vanilla, ` +
+      `${short(bonus.divergence)} for the bonus, ${short(smoothed.divergence)} for smoothing. The best possible trade-off, ` +
+      "below, compares at equal distance.";
   }
 
   function warnings(s, n) {
@@ -58,8 +59,8 @@ const words = (() => {
       out.push("gamma_n speeds up Pass@1 and with it the collapse in training; the best trade-off never needs it.");
     }
     if (n.entropy_slope > 0) {
-      out.push("Here a little more entropy bonus would raise Pass@1 too: correct completions are more surprising than " +
-        "wrong ones. That is so where solutions are many.");
+      out.push("Here a little more entropy bonus would raise Pass@1 too: correct answers are that much more surprising " +
+        "than wrong ones, as they are where solutions are many.");
     }
     if (smoothed.logit.some((x, i, all) => i > 0 && Math.abs(x - all[i - 1]) > 3)) {
       out.push("Single training steps change the odds more than twentyfold: the learning rate or a gamma is too " +
@@ -78,8 +79,8 @@ const words = (() => {
         `${short(match.gamma_p)} and gamma_n 0`;
       return ["Yes.", `${has}${how} with ${with_} is at least as correct and as varied at KL ${short(match.divergence)}.`];
     }
-    const needs = `To be as varied, smoothing needs at least Pass@1 ${chance(1 / (1 + Math.exp(-match.logit)))}, and that ` +
-      `costs KL ${short(match.divergence)}: more than the bonus spends. `;
+    const needs = "The nearest smoothed policy that is as correct and as varied has Pass@1 " +
+      `${chance(1 / (1 + Math.exp(-match.logit)))} and KL ${short(match.divergence)}: more than the bonus spends. `;
     const rescue = centered.feasible ? "With a bonus that may be centred, -gamma_p (log p + m), the answer is yes: " +
       `beta ${short(centered.beta)}, gamma_p ${short(centered.gamma_p)}, m ${short(centered.offset)}, ` +
       `KL ${short(centered.divergence)}.` : "";
@@ -88,16 +89,17 @@ const words = (() => {
 
   function frontier(n) {
     const beyond = Object.entries(n.policies).filter(([, p]) => p.divergence > n.budget * (1 + 1e-9));
-    const rest = beyond.length ? ` Hollow: ${beyond.map(([name]) => NAMES[name].toLowerCase()).join(" and ")}, which ` +
+    const rest = beyond.length ? ` Hollow: ${beyond.map(([name]) => NAMES[name]).join(" and ")}, which ` +
       `spend${beyond.length > 1 ? "" : "s"} more than that.` : "";
-    return `The line is the best trade-off of any policy whose KL from the base is at most ${short(n.budget)}. ` +
-      `Points below it waste some of their budget.${rest}`;
+    return `The line is the best trade-off of any policy whose KL from the base is at most ${short(n.budget)}: from ` +
+      `vanilla RL at its lower end to even correct answers. Points below it waste some of their budget.${rest}`;
   }
 
   function training(s, n, step) {
     const { grpo, smoothed } = n.training, c = (z) => chance(1 / (1 + Math.exp(-z)));
     return `Step ${step} of ${s.steps}. GRPO: Pass@1 ${c(grpo.logit[step])}, ${count(grpo.effective[step])} effective ` +
-      `solutions. Differential smoothing: Pass@1 ${c(smoothed.logit[step])}, ${count(smoothed.effective[step])}.`;
+      `solutions. Differential smoothing: Pass@1 ${c(smoothed.logit[step])}, ${count(smoothed.effective[step])} ` +
+      "effective solutions.";
   }
 
   return { NAMES, chance, count, short, policy, summary, warnings, domination, frontier, training };
