@@ -15,8 +15,11 @@ from unsharpen.methods import default_coefficients
 
 
 def test_exported_names() -> None:
-    assert sorted(unsharpen.__all__) == ["GroupBatch", "Method", "__version__", "get_method", "list_methods"]
+    assert sorted(unsharpen.__all__) == [
+        *("GroupBatch", "Method", "__version__", "get_method", "list_methods", "suggest_gammas"),
+    ]
     assert sorted(advantages.__all__) == [
+        "GammaSuggestion",
         "TokenBatch",
         "TokenTransform",
         "Transform",
@@ -32,6 +35,7 @@ def test_exported_names() -> None:
         "standardize_group",
         "subtract_group_mean",
         "subtract_leave_one_out_mean",
+        "suggest_gammas",
     ]
     assert sorted(metrics.__all__) == [
         "Crossover",
@@ -177,6 +181,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.entropy_smoothing, "(*, gamma, length='sum', reference='sampling')"),
     (advantages.centered_smoothing, "(*, kappa, clip=3.0, all_correct_weight=0.0)"),
     (advantages.spread_smoothing_over_tokens, "(*, gamma_p, gamma_n)"),
+    (unsharpen.suggest_gammas, "(log_probs, correct, *, lengths=None, mask=None, share=0.25)"),
     (metrics.pass_at_k, "(num_samples, num_correct, k)"),
     (theory.tilt, "(log_base, correct, *, a, b, kappa)"),
     (theory.vanilla, "(log_base, correct, *, beta)"),

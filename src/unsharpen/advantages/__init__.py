@@ -10,10 +10,12 @@ from unsharpen.advantages.baselines import (
     subtract_leave_one_out_mean,
 )
 from unsharpen.advantages.chain import Transform, chain
+from unsharpen.advantages.guidance import GammaSuggestion, suggest_gammas
 from unsharpen.advantages.smoothing import centered_smoothing, differential_smoothing, entropy_smoothing
 from unsharpen.advantages.tokens import TokenBatch, TokenTransform, spread_smoothing_over_tokens
 
 __all__ = [
+    "GammaSuggestion",
     "TokenBatch",
     "TokenTransform",
     "Transform",
@@ -29,4 +31,5 @@ __all__ = [
     "standardize_group",
     "subtract_group_mean",
     "subtract_leave_one_out_mean",
+    "suggest_gammas",
 ]
