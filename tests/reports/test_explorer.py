@@ -196,7 +196,15 @@ def test_differences_are_found() -> None:
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
 def test_bad_settings_are_refused(tmp_path: Path) -> None:
-    bad = [{"beta": 0}, {"beta": "1"}, {"gamma_p": -1}, {"correct": 0}, {"correct": 1.5}, {"mass": 1}, {"stage": "both"}]
+    bad = [
+        {"beta": 0},
+        {"beta": "1"},
+        {"gamma_p": -1},
+        {"correct": 0},
+        {"correct": 1.5},
+        {"mass": 1},
+        {"stage": "both"},
+    ]
     attempt = "(s) => { try { unsharpen.compute(s); return null; } catch (error) { return error.message; } }"
     messages = run_in_node(f"{json.dumps([{**START, **each} for each in bad])}.map({attempt})", tmp_path)
     for each, message in zip(bad, messages, strict=True):
