@@ -10,7 +10,7 @@ from unsharpen import theory
 
 Settings = dict[str, Any]
 KS = sorted({round(2 ** (i / 8)) for i in range(65)})
-FRONTIER_POINTS, PAGE_POINTS = 21, 201  # every tenth point of the page's line; Python is slower
+FRONTIER_POINTS, PAGE_POINTS = 6, 201  # every fortieth point of the page's line; Python is slower
 
 
 def ladder(count: int, lead: float) -> np.ndarray:
@@ -26,14 +26,15 @@ def world(s: Settings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def described(logs: np.ndarray, base: np.ndarray, flags: np.ndarray) -> dict[str, Any]:
+    mass = theory.correct_mass(logs, flags)
     return {
         "log_policy": logs,
         "logit": theory.logit_mass(logs, flags),
-        "mass": theory.correct_mass(logs, flags),
+        "mass": mass,
         "entropy": theory.shannon(logs, flags),
         "effective": theory.effective_number(logs, flags),
         "divergence": theory.divergence(logs, base),
-        "pass_at": [1 - (1 - theory.correct_mass(logs, flags)) ** k for k in KS],
+        "pass_at": [1 - (1 - mass) ** k for k in KS],
     }
 
 

@@ -126,8 +126,8 @@ def suggest_gammas(
     share that is ``gamma* spread / (1-C)``: for normal log-probs ``spread / (1 + spread^2)``, at most 1/2; for few and
     unequal solutions .5 to 1.2. The lead falls as Pass@1 rises while gamma_p stays, so a share of 1/4 becomes 1/2 once
     the lead has halved, and 1 at a quarter: it slows the collapse at first and turns it round later. More buys more
-    diversity and costs Pass@1. On the embedded task 1/4 gives .19 for ``ds-grpo-robust``, where a search chose .2, and 1.5
-    to 3 times what it chose for the forms that divide by the std first. It is a start for a search, not a result of one.
+    diversity and costs Pass@1. On the embedded task 1/4 gives .19 for ``ds-grpo-robust``, where a search chose .2, and
+    1.5 to 3 times what it chose for the forms that divide by the std first: a start for a search, not a result of one.
 
     Args:
         log_probs: [P, G] summed log-probabilities of the completions under the policy that sampled them, nats.
@@ -211,7 +211,7 @@ def _need_comparisons(mixed: Any, comparisons: int) -> None:
         )
     if comparisons == 0:
         raise InputError(
-            f"need groups with 2 correct completions and a wrong one; the {int(mixed.sum())} mixed groups have 1 correct",
+            f"need groups with 2 correct completions and a wrong one; {int(mixed.sum())} groups have 1 and none has 2",
             hint=hint,
         )
 
@@ -249,8 +249,8 @@ def _doubts(comparisons: int, spread: float, deviations: NDArray[np.float64], by
     typical = 1.4826 * float(np.median(np.abs(deviations)))
     if typical > 0 and spread > _OUTLYING * typical:
         found.append(
-            f"a few outliers make the spread {spread / typical:.1f} times what the middle of the log-probs suggests, and "
-            "so the gammas smaller. Look at them: truncated or degenerate completions?"
+            f"a few outliers make the spread {spread / typical:.1f} times what the middle of the log-probs suggests, "
+            "and the gammas smaller. Look at them: truncated or degenerate completions?"
         )
     if by_length > _BY_LENGTH:
         found.append(
@@ -264,9 +264,9 @@ def _reasons(found: GammaSuggestion) -> list[str]:
     pull, later = 1 + found.robust * found.surprise, found.share / _THRESHOLD
     fall = f"; this one gets there when the lead is down to {100 * later:.0f} % of today's" if later < 1 else ""
     return [
-        f"Why: diversity rises when the share exceeds about {_THRESHOLD:g} (very many solutions) to 1 (a few unequal ones), "
-        f"and the lead falls as training succeeds{fall}.",
-        "All forms but ds-grpo-centered also pull harder towards correctness, since a surprising correct completion gains "
-        f"on the wrong ones too (in ds-grpo-robust {pull:.2g} times as hard): while Pass@1 is low they slow the collapse "
-        "rather than turn it round.",
+        f"Why: diversity rises when the share exceeds about {_THRESHOLD:g} (very many solutions) to 1 (a few unequal "
+        f"ones), and the lead falls as training succeeds{fall}.",
+        "All forms but ds-grpo-centered also pull harder towards correctness, since a surprising correct completion "
+        f"gains on the wrong ones too (in ds-grpo-robust {pull:.2g} times as hard): while Pass@1 is low they slow the "
+        "collapse rather than turn it round.",
     ]

@@ -35,34 +35,42 @@ def known_failures(method: Method, *, kl_coef: float) -> list[str]:
         method: with its coefficients.
         kl_coef: of the KL term in the loss.
     """
-    found = []
+    return [text for text in (_wrong_groups(method), _frozen_reference(method, kl_coef)) if text]
+
+
+def _wrong_groups(method: Method) -> str:
     gamma_p, gamma_n = (float(method.coefficients.get(name, 0.0)) for name in ("gamma_p", "gamma_n"))
-    if gamma_n > 0:
-        small, large = _all_wrong_probe(method)
-        if large > 0 and small > 0.9 * large:
-            found.append(
-                f"{method.name}: gamma_n acts in groups that are all wrong and is then divided by their std, so that any "
-                "gamma_n > 0 gives them advantages of full size. In simulations hard prompts lose their Pass@1. Set "
-                "gamma_n=0, or end the chain with skip_uniform_groups()."
-            )
-        elif large > 0 and "lengths" not in method.requires and gamma_n > _SAFE_RATIO * gamma_p:
-            found.append(
-                f"{method.name}: gamma_n {gamma_n:g} acts on summed log-probs in groups that are all wrong, and is more "
-                f"than a quarter of gamma_p {gamma_p:g}. In simulations hard prompts lose their Pass@1. Set gamma_n=0, or "
-                f"at most {_SAFE_RATIO * gamma_p:g}."
-            )
-    if method.coefficients.get("reference") == "base" and gamma_p > 0:
-        if kl_coef == 0:
-            found.append(
-                f"{method.name}: reference='base' without a KL term is a fixed reward for being unlikely; its optimum is "
-                "the single least likely correct completion. Set reference='sampling', or a KL coefficient."
-            )
-        elif "lengths" not in method.requires and gamma_p > kl_coef:
-            found.append(
-                f"{method.name}: with reference='base', gamma_p {gamma_p:g} above the KL coefficient {kl_coef:g} makes the "
-                "rarest correct completions the most likely ones. Lower gamma_p, or set reference='sampling'."
-            )
-    return found
+    small, large = _all_wrong_probe(method) if gamma_n > 0 else (0.0, 0.0)
+    if large > 0 and small > 0.9 * large:  # whatever the log-probs, their size is the same
+        return (
+            f"{method.name}: gamma_n acts in groups that are all wrong and is then divided by their std, so that any "
+            "gamma_n > 0 gives them advantages of full size. In simulations hard prompts lose their Pass@1. "
+            "Set gamma_n=0, or end the chain with skip_uniform_groups()."
+        )
+    if large > 0 and "lengths" not in method.requires and gamma_n > _SAFE_RATIO * gamma_p:
+        return (
+            f"{method.name}: gamma_n {gamma_n:g} acts on summed log-probs in groups that are all wrong, and is more "
+            f"than a quarter of gamma_p {gamma_p:g}. In simulations hard prompts lose their Pass@1. "
+            f"Set gamma_n=0, or at most {_SAFE_RATIO * gamma_p:g}."
+        )
+    return ""
+
+
+def _frozen_reference(method: Method, kl_coef: float) -> str:
+    gamma_p = float(method.coefficients.get("gamma_p", 0.0))
+    if method.coefficients.get("reference") != "base" or gamma_p == 0:
+        return ""
+    if kl_coef == 0:
+        return (
+            f"{method.name}: reference='base' without a KL term is a fixed reward for being unlikely; its optimum is "
+            "the single least likely correct completion. Set reference='sampling', or a KL coefficient."
+        )
+    if "lengths" not in method.requires and gamma_p > kl_coef:
+        return (
+            f"{method.name}: with reference='base', gamma_p {gamma_p:g} above the KL coefficient {kl_coef:g} makes the "
+            "rarest correct completions the most likely ones. Lower gamma_p, or set reference='sampling'."
+        )
+    return ""
 
 
 def too_much_smoothing(method: Method, batch: GroupBatch) -> str | None:
@@ -107,8 +115,8 @@ def loud_wrong_groups(method: Method, batch: GroupBatch, shaped: Array, plain: A
     if ratio <= _LOUD:
         return ""
     return (
-        f"{method.name}: groups that are all wrong have advantages {ratio:.2g} times as large as GRPO gives to other groups, "
-        "all from gamma_n. Hard prompts may lose their Pass@1. Lower gamma_n; 0 is safe."
+        f"{method.name}: groups that are all wrong have advantages {ratio:.2g} times as large as GRPO gives to other "
+        "groups, all from gamma_n. Hard prompts may lose their Pass@1. Lower gamma_n; 0 is safe."
     )
 
 

@@ -11,14 +11,15 @@ const charts = (() => {
     grpo: "M-5,-5h10v10h-10z",
   };
 
-  const escaped = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+  const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+  const escaped = (text) => String(text).replace(/[&<>"]/g, (c) => ENTITIES[c]);
   const tidy = (x) => String(Number(x.toPrecision(6)));
   const at = (x) => x.toFixed(1);
 
   /* Round numbers that cover [low, high], about `count` of them. */
   function ticks(low, high, count = 4) {
     const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
+    const step = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.7);
     const out = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) out.push(i * step);
     return out;
@@ -29,15 +30,15 @@ const charts = (() => {
   function frame(width, height, x, y, labels, body) {
     const right = width - PAD.right, bottom = height - (labels.x ? PAD.bottom : BARS_BOTTOM), parts = [];
     for (const t of y.ticks) {
-      parts.push(`<line class="grid" x1="${PAD.left}" x2="${right}" y1="${at(y.scale(t))}" y2="${at(y.scale(t))}"/>`,
+      parts.push(rule("tick", PAD.left, right, y.scale(t), y.scale(t)),
         `<text x="${PAD.left - 6}" y="${at(y.scale(t) + 4)}" text-anchor="end">${tidy(t)}</text>`);
     }
     for (const t of x.ticks) {
       parts.push(`<text x="${at(x.scale(t))}" y="${bottom + 16}" text-anchor="middle">${tidy(t)}</text>`);
     }
-    parts.push(`<line class="axis" x1="${PAD.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>`,
-      `<text class="name" x="${(PAD.left + right) / 2}" y="${height - 5}" text-anchor="middle">${escaped(labels.x)}</text>`,
-      `<text class="name" transform="translate(11,${(PAD.top + bottom) / 2}) rotate(-90)" text-anchor="middle">` +
+    parts.push(rule("axis", PAD.left, right, bottom, bottom),
+      `<text x="${(PAD.left + right) / 2}" y="${height - 5}" text-anchor="middle">${escaped(labels.x)}</text>`,
+      `<text transform="translate(11,${(PAD.top + bottom) / 2}) rotate(-90)" text-anchor="middle">` +
       `${escaped(labels.y)}</text>`);
     return svg(width, height, labels.alt, parts.join("") + body);
   }
@@ -47,8 +48,10 @@ const charts = (() => {
     `aria-label="${escaped(alt)}">${body}</svg>`;
 
   const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${at(x)},${at(y)}`).join("");
-  const mark = (name, x, y, hollow) =>
-    `<path class="mark ${name}${hollow ? " hollow" : ""}" transform="translate(${at(x)},${at(y)})" d="${MARKS[name]}"/>`;
+  const mark = (name, x, y, hollow) => `<path class="mark ${name}${hollow ? " hollow" : ""}" ` +
+    `transform="translate(${at(x)},${at(y)})" d="${MARKS[name]}"/>`;
+  const rule = (kind, x1, x2, y1, y2) =>
+    `<line class="${kind}" x1="${at(x1)}" x2="${at(x2)}" y1="${at(y1)}" y2="${at(y2)}"/>`;
 
   /* Probabilities of all completions as bars; what they were before as a dashed line on each. */
   function bars(width, { name, after, before, flags, top, alt }) {
@@ -60,13 +63,14 @@ const charts = (() => {
       parts.push(`<rect class="${flags[i] ? name : "wrong"}" x="${at(x)}" y="${at(high)}" width="${at(wide)}" ` +
         `height="${at(bottom - high)}"><title>${flags[i] ? "correct" : "wrong"}: ${before[i].toPrecision(3)} before, ` +
         `${p.toPrecision(3)} after</title></rect>`,
-      `<line class="before" x1="${at(x - room * 0.08)}" x2="${at(x + wide + room * 0.08)}" y1="${at(was)}" y2="${at(was)}"/>`);
+      rule("before", x - room * 0.08, x + wide + room * 0.08, was, was));
     });
     const split = flags.filter(Boolean).length;
     for (const [label, from, to] of [["correct", 0, split], ["wrong", split, n]]) {
       const a = PAD.left + from * room + 3, b = PAD.left + to * room - 3;
       parts.push(`<path class="axis" d="M${at(a)},${bottom + 5}H${at(b)}"/>`);
-      if (b - a > 14) parts.push(`<text x="${at(Math.min(Math.max((a + b) / 2, 70), width - 30))}" y="${bottom + 19}" text-anchor="middle">${label}</text>`);
+      const middle = Math.min(Math.max((a + b) / 2, 70), width - 30);
+      parts.push(`<text x="${at(middle)}" y="${bottom + 19}" text-anchor="middle">${label}</text>`);
     }
     return frame(width, height, { ticks: [] }, y, { x: "", y: "probability", alt }, parts.join(""));
   }
@@ -82,26 +86,25 @@ const charts = (() => {
       const here = cursor === undefined ? "" : mark(name, x.scale(cursor), y.scale(values[xs.indexOf(cursor)]));
       return `<path class="line ${name}" d="${line}"/>${here}`;
     }).join("");
-    const rule = cursor === undefined ? "" :
-      `<line class="cursor" x1="${at(x.scale(cursor))}" x2="${at(x.scale(cursor))}" y1="${PAD.top}" y2="${bottom}"/>`;
-    return frame(width, height, x, y, labels, rule + body);
+    const now = cursor === undefined ? "" : rule("cursor", x.scale(cursor), x.scale(cursor), PAD.top, bottom);
+    return frame(width, height, x, y, labels, now + body);
   }
 
   /* Pass@1 against diversity: what a budget can buy, and where the policies are. */
   function map(width, { line, points, ceiling, labels }) {
     const height = 300, bottom = height - PAD.bottom;
-    const all = [...line, ...points], spanX = extent(all.map((p) => p.mass), 0, 1), spanY = extent(all.map((p) => p.entropy), 0, ceiling);
+    const all = [...line, ...points];
+    const spanX = extent(all.map((p) => p.mass), 0, 1), spanY = extent(all.map((p) => p.entropy), 0, ceiling);
     const x = { ticks: ticks(...spanX), scale: linear(...spanX, PAD.left, width - PAD.right) };
     const y = { ticks: ticks(...spanY), scale: linear(...spanY, bottom, PAD.top) };
     const where = (p) => [x.scale(p.mass), y.scale(p.entropy)];
-    const edge = line.length ? [...line.map(where), [x.scale(line[0].mass), bottom]] : [];
-    const end = line.length ? where(line[line.length - 1]) : [];
-    const body = [
-      line.length ? `<path class="reach" d="${path([[PAD.left, end[1]], end, ...edge.slice(0, -1).reverse(), edge[edge.length - 1], [PAD.left, bottom]])}Z"/>` : "",
-      line.length ? `<path class="line edge" d="${path(edge.slice(0, -1))}"/>` : "",
-      ...points.map((p) => mark(p.name, ...where(p), p.beyond)),
-    ].join("");
-    return frame(width, height, x, y, labels, body);
+    const edge = line.map(where), parts = points.map((p) => mark(p.name, ...where(p), p.beyond));
+    if (edge.length) { // within reach is all that is left of the line and below it
+      const [right] = edge[0], [, high] = edge[edge.length - 1];
+      const reach = [[PAD.left, high], ...[...edge].reverse(), [right, bottom], [PAD.left, bottom]];
+      parts.unshift(`<path class="reach" d="${path(reach)}Z"/>`, `<path class="line edge" d="${path(edge)}"/>`);
+    }
+    return frame(width, height, x, y, labels, parts.join(""));
   }
 
   function extent(values, least, most) {
@@ -109,8 +112,9 @@ const charts = (() => {
     return [Math.max(least, low - margin), Math.max(Math.min(most, high + margin), low + margin)];
   }
 
-  const key = (name) => `<svg class="key" width="26" height="16" viewBox="-13 -8 26 16" aria-hidden="true">` +
-    `<path class="line ${name}" d="M-13,0H13"/><path class="mark ${name}" d="${MARKS[name]}"/></svg>`;
+  const key = (name) => '<svg class="key" width="26" height="16" viewBox="-13 -8 26 16" aria-hidden="true">' +
+    `<path class="line ${name}" d="M-13,0H13"/>` +
+    `${name in MARKS ? `<path class="mark ${name}" d="${MARKS[name]}"/>` : ""}</svg>`;
 
   return { bars, lines, map, key };
 })();

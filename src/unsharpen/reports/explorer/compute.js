@@ -264,7 +264,6 @@ globalThis.unsharpen = (() => {
       correct: world.flags,
       ks: KS,
       policies,
-      exponents: exponent,
       entropy_slope: entropySlope(world, settings, exponent.bonus),
       critical_gamma: {
         centered: criticalGamma(world, settings.gamma_n, true),

@@ -4,6 +4,7 @@
 const words = (() => {
   const NAMES = {
     base: "Base model", vanilla: "Vanilla RL", bonus: "Entropy bonus", smoothed: "Differential smoothing", grpo: "GRPO",
+    edge: "Best possible",
   };
 
   /* A probability, never rounded to a certainty. */
@@ -33,13 +34,12 @@ const words = (() => {
     const { vanilla, bonus, smoothed } = n.policies;
     const beside = (a, b, show, what) => (show(a) === show(b) ? `the same ${what}` :
       `${a > b ? "more" : "less"} ${what} (${show(a)} against ${show(b)})`);
-    return `Beside vanilla RL, differential smoothing has ${beside(smoothed.mass, vanilla.mass, chance, "Pass@1")} and ` +
-      `${beside(smoothed.effective, vanilla.effective, count, "variety")}; the entropy bonus has ` +
-      `${beside(bonus.mass, vanilla.mass, chance, "Pass@1")} and ` +
-      `${beside(bonus.effective, vanilla.effective, count, "variety")}. ` +
+    const gains = (p) => `${beside(p.mass, vanilla.mass, chance, "Pass@1")} and ` +
+      beside(p.effective, vanilla.effective, count, "variety");
+    return `Beside vanilla RL, differential smoothing has ${gains(smoothed)}; the entropy bonus has ${gains(bonus)}. ` +
       `That is at equal beta, not at equal distance from the base: KL ${short(vanilla.divergence)} for vanilla, ` +
-      `${short(bonus.divergence)} for the bonus, ${short(smoothed.divergence)} for smoothing. The best possible trade-off, ` +
-      "below, compares at equal distance.";
+      `${short(bonus.divergence)} for the bonus, ${short(smoothed.divergence)} for smoothing. The best possible ` +
+      "trade-off, below, compares at equal distance.";
   }
 
   function warnings(s, n) {
@@ -56,11 +56,12 @@ const words = (() => {
       out.push("gamma_n is not below beta. The policy drawn here exists, but training that solves for it again and " +
         "again from where it stands never comes to rest: the wrong mass runs onto the single likeliest wrong answer.");
     } else if (s.gamma_n > 0) {
-      out.push("gamma_n speeds up Pass@1 and with it the collapse in training; the best trade-off never needs it.");
+      out.push("gamma_n adds to the collapse in training, and on hard prompts it slows Pass@1 down; the best " +
+        "trade-off never needs it.");
     }
     if (n.entropy_slope > 0) {
-      out.push("Here a little more entropy bonus would raise Pass@1 too: correct answers are that much more surprising " +
-        "than wrong ones, as they are where solutions are many.");
+      out.push("Here a little more entropy bonus would raise Pass@1 too: correct answers are that much more " +
+        "surprising than wrong ones, as they are where solutions are many.");
     }
     if (smoothed.logit.some((x, i, all) => i > 0 && Math.abs(x - all[i - 1]) > 3)) {
       out.push("Single training steps change the odds more than twentyfold: the learning rate or a gamma is too " +
@@ -71,13 +72,15 @@ const words = (() => {
 
   function domination(s, n) {
     const { match, match_centered: centered } = n, { bonus } = n.policies;
-    const has = `The entropy bonus reaches Pass@1 ${chance(bonus.mass)} with ${short(bonus.entropy)} nats of variety at ` +
-      `KL ${short(bonus.divergence)}. `;
+    const has = `The entropy bonus reaches Pass@1 ${chance(bonus.mass)} with ${short(bonus.entropy)} nats of variety ` +
+      `at KL ${short(bonus.divergence)}. `;
     if (match.feasible) {
       const how = match.a === 0 ? "Vanilla RL" : "Differential smoothing";
       const with_ = match.beta === Infinity ? "very large beta and gamma_p" : `beta ${short(match.beta)}, gamma_p ` +
         `${short(match.gamma_p)} and gamma_n 0`;
-      return ["Yes.", `${has}${how} with ${with_} is at least as correct and as varied at KL ${short(match.divergence)}.`];
+      const always = match.lever >= 0 ? " A bonus this small can be matched whatever the measure of distance." : "";
+      return ["Yes.", `${has}${how} with ${with_} is at least as correct and as varied at KL ` +
+        `${short(match.divergence)}.${always}`];
     }
     const needs = "The nearest smoothed policy that is as correct and as varied has Pass@1 " +
       `${chance(1 / (1 + Math.exp(-match.logit)))} and KL ${short(match.divergence)}: more than the bonus spends. `;
@@ -97,10 +100,20 @@ const words = (() => {
 
   function training(s, n, step) {
     const { grpo, smoothed } = n.training, c = (z) => chance(1 / (1 + Math.exp(-z)));
-    return `Step ${step} of ${s.steps}. GRPO: Pass@1 ${c(grpo.logit[step])}, ${count(grpo.effective[step])} effective ` +
-      `solutions. Differential smoothing: Pass@1 ${c(smoothed.logit[step])}, ${count(smoothed.effective[step])} ` +
-      "effective solutions.";
+    const at = (run) => `Pass@1 ${c(run.logit[step])}, ${count(run.effective[step])} effective solutions`;
+    return `Step ${step} of ${s.steps}. GRPO: ${at(grpo)}. Differential smoothing: ${at(smoothed)}.`;
   }
 
-  return { NAMES, chance, count, short, policy, summary, warnings, domination, frontier, training };
+  /* Why the path differs from the optimum, and what it would take to turn it round. */
+  function bias(s, n) {
+    const chosen = n.selection.filter((_, i) => n.correct[i]), needed = n.critical_gamma.uncentered;
+    const said = s.correct === 1 ? "" : `In a group of ${s.group_size} the likeliest correct answer takes part in ` +
+      `learning with probability ${chance(chosen[0])}, the least likely with ${chance(chosen[chosen.length - 1])}. `;
+    if (s.stage !== "reward" || s.correct === 1) return said;
+    return said + (needed === Infinity ? "At the start no gamma_p makes variety rise: smoothing that isn't centred " +
+      `pulls towards correctness as well. (Centred, gamma_p above ${short(n.critical_gamma.centered)} would.)` :
+      `At the start variety rises if gamma_p is above ${short(needed)}.`);
+  }
+
+  return { NAMES, chance, count, short, policy, summary, warnings, domination, frontier, training, bias };
 })();
