@@ -22,6 +22,8 @@ required = [
     "*.dist-info/licenses/LICENSE", "*.dist-info/entry_points.txt",
     *(f"unsharpen/assets/countdown-tiny/{name}"
       for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")),
+    *(f"unsharpen/reports/explorer/{name}"
+      for name in ("page.html", "style.css", "compute.js", "charts.js", "words.js", "page.js")),
 ]
 missing = [pattern for pattern in required if not fnmatch.filter(names, pattern)]
 foreign = [n for n in names if not n.startswith("unsharpen/") and ".dist-info/" not in n]

@@ -44,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
     # on top
     "cli": ANY,
     "__main__": {"cli"},
-    "__init__": {"errors", "batch", "methods"},
+    "__init__": {"errors", "batch", "advantages", "methods"},
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
 LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "theory", "tasks", "metrics"}

@@ -7,8 +7,9 @@ Example:
     [1.5, -0.5, -0.5, -0.5]
 """
 
+from unsharpen.advantages import suggest_gammas
 from unsharpen.batch import GroupBatch
 from unsharpen.methods import Method, get_method, list_methods
 
 __version__ = "0.1.0"
-__all__ = ["GroupBatch", "Method", "__version__", "get_method", "list_methods"]
+__all__ = ["GroupBatch", "Method", "__version__", "get_method", "list_methods", "suggest_gammas"]

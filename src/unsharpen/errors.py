@@ -45,3 +45,7 @@ class EngineError(UnsharpenError, RuntimeError):
 
 class MissingExtraError(UnsharpenError, ImportError):
     """An optional dependency is not installed."""
+
+
+class UnsharpenWarning(UserWarning):
+    """A setting that is known to go wrong; training goes on. The message says what happens and what to do."""

@@ -33,6 +33,7 @@ OPTIONS = {
     ("theory", "dynamics"): {
         *("--method", "--multiplicity", "--seeds", "--steps", "--learning-rate", "--group-size", "--figure", "--json"),
     },
+    ("theory", "explore"): {"--output", "--open"},
     ("data",): set(),
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),

@@ -15,9 +15,12 @@ from unsharpen.methods import default_coefficients
 
 
 def test_exported_names() -> None:
-    assert sorted(unsharpen.__all__) == ["GroupBatch", "Method", "__version__", "get_method", "list_methods"]
+    assert sorted(unsharpen.__all__) == [
+        *("GroupBatch", "Method", "__version__", "get_method", "list_methods", "suggest_gammas"),
+    ]
     assert sorted(advantages.__all__) == [
         "AnswerCounts",
+        "GammaSuggestion",
         "TokenBatch",
         "TokenTransform",
         "Transform",
@@ -49,6 +52,7 @@ def test_exported_names() -> None:
         "standardize_group",
         "subtract_group_mean",
         "subtract_leave_one_out_mean",
+        "suggest_gammas",
         "ucb_bonus",
         "weigh_by_difficulty",
         "weigh_by_entropy",
@@ -263,6 +267,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.weigh_by_entropy, "(*, alpha, temperature)"),
     (advantages.divide_by_relative_entropy, "()"),
     (advantages.level_correct_modes, "(*, beta)"),
+    (unsharpen.suggest_gammas, "(log_probs, correct, *, lengths=None, mask=None, share=0.25)"),
     (metrics.pass_at_k, "(num_samples, num_correct, k)"),
     (theory.tilt, "(log_base, correct, *, a, b, kappa)"),
     (theory.vanilla, "(log_base, correct, *, beta)"),

@@ -11,6 +11,7 @@ from unsharpen.advantages.baselines import (
 )
 from unsharpen.advantages.chain import Transform, chain
 from unsharpen.advantages.exploration import AnswerCounts, penalize_repeats, reward_rare_answers, ucb_bonus
+from unsharpen.advantages.guidance import GammaSuggestion, suggest_gammas
 from unsharpen.advantages.pass_at_k import credit_best, credit_max_at_k, credit_pass_at_k
 from unsharpen.advantages.rarity import (
     discount_likely,
@@ -33,6 +34,7 @@ from unsharpen.advantages.tokens import TokenBatch, TokenTransform, spread_smoot
 
 __all__ = [
     "AnswerCounts",
+    "GammaSuggestion",
     "TokenBatch",
     "TokenTransform",
     "Transform",
@@ -64,6 +66,7 @@ __all__ = [
     "standardize_group",
     "subtract_group_mean",
     "subtract_leave_one_out_mean",
+    "suggest_gammas",
     "ucb_bonus",
     "weigh_by_difficulty",
     "weigh_by_entropy",

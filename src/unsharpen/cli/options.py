@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unsharpen.errors import InputError
+import typer
+
+from unsharpen.errors import InputError, UnsharpenWarning
 from unsharpen.training.config import RunConfig, load_yaml, parse_pairs
 
 
@@ -43,7 +45,7 @@ def _merged(in_file: Any, pairs: list[str] | None, *, option: str) -> dict[str, 
 
 
 def quiet_libraries() -> None:
-    """Keep the chatter of the training stack off the screen; errors and our own words remain."""
+    """Keep the chatter of the training stack off the screen; errors, our own words and warnings remain."""
     import os
     import warnings
 
@@ -51,6 +53,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     warnings.filterwarnings("ignore")
+    warnings.filterwarnings("always", category=UnsharpenWarning)
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
     try:
         import datasets
         import transformers

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from unsharpen import theory as lab
+from unsharpen.cli.explore import explore
 from unsharpen.cli.show import show
 from unsharpen.errors import InputError
 from unsharpen.methods import Method, get_method
@@ -17,6 +18,7 @@ from unsharpen.metrics import Interval
 from unsharpen.theory.explain import bias_curves, biases_of, divergence_curve, policies_of
 
 app = typer.Typer(help="Why diversity collapses, and what smoothing can do about it.", no_args_is_help=True)
+app.command("explore")(explore)
 
 Right = Annotated[str, typer.Option(help="Base probabilities of the correct completions, with commas.")]
 Wrong = Annotated[str, typer.Option(help="Base probabilities of the wrong ones.")]

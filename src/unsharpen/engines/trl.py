@@ -25,6 +25,7 @@ from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctn
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
 from unsharpen.engines._training_metrics import group_metrics
+from unsharpen.engines._warnings import FailureWatch
 from unsharpen.errors import EngineError
 from unsharpen.methods import Method, get_method
 
@@ -58,6 +59,9 @@ class DiverseGRPOTrainer(FieldTrainer):
     ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|) and
     ``negative_correct`` (share of correct completions with a negative advantage).
 
+    Warns:
+        UnsharpenWarning: at construction or after the first batches, of settings that are known to go wrong.
+
     Raises:
         EngineError: at construction, if the configuration can't supply what the method needs.
     """
@@ -84,6 +88,7 @@ class DiverseGRPOTrainer(FieldTrainer):
         )
         self.reward_funcs: list[Any] = [reject_nan(f) for f in self.reward_funcs]
         self._check_configuration()
+        self._watch = FailureWatch(self.method, kl_coef=self.beta, speaks=self.accelerator.is_main_process)
 
     def _check_configuration(self) -> None:
         needs, name = self.method.requires, self.method.name
@@ -153,6 +158,7 @@ class DiverseGRPOTrainer(FieldTrainer):
             shaped = plain.to(scored.device).reshape(scored.shape).clone()
             advantages = self.method.advantages(batch)
             metrics |= _shaping_metrics(batch, advantages, shaped[rated])
+            self._watch(batch, advantages, shaped[rated])
             shaped[rated] = advantages
             self._hand_over(output, shaped.reshape(-1), token_logprobs)
         for key, value in metrics.items():
