@@ -167,7 +167,7 @@ def test_correctness_by_name_callable_and_threshold(make_trainer: Make) -> None:
 
     both = [length, countdown_reward]
     for correctness in ("countdown_reward", judge, countdown_reward):
-        trainer = make_trainer("ds-grpo", reward_funcs=both, trainer={"correctness": correctness})
+        trainer = make_trainer("ds-grpo-sum", reward_funcs=both, trainer={"correctness": correctness})
         trainer.train()
         table, correct = trainer._rewards_table, trainer._correct
         assert torch.equal(correct, table[:, 1] == 1.0)
