@@ -61,6 +61,7 @@ def test_exported_names() -> None:
         "Crossover",
         "DiversitySummary",
         "Interval",
+        "SampleTable",
         "bootstrap_mean",
         "bootstrap_over_seeds",
         "crossover",

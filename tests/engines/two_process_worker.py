@@ -88,6 +88,8 @@ def main() -> None:
         with open(os.path.join(output, "result.json"), "w", encoding="utf-8") as file:
             memory = None if trainer.method.memory is None else trainer.method.memory.state_dict()
             json.dump({"batches": seen, "weights": weights, "logs": logs, "memory": memory}, file)
+    state.wait_for_everyone()
+    state.destroy_process_group()  # else gloo's threads may still run when Python ends, and abort the process
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def train(
     }
     settings = run_config(config, given, method_arg=method_arg, set_=set_, lora=lora, problems=problems, steps=steps)
     quiet_libraries()
+    from accelerate import PartialState
+
     from unsharpen.cli.progress import TrainingProgress
     from unsharpen.cli.results import print_summary
     from unsharpen.training.run import train as run
@@ -79,6 +81,7 @@ def train(
     console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several processes the first one speaks
     with TrainingProgress(settings.method, console) as progress:
         result = run(settings, output, resume=resume, report=progress.report)
+    PartialState().destroy_process_group()  # where there is one: its threads must not outlive the interpreter
     if not result.finished:
         console.print(f"stopped; everything up to the last step is in {output}. Continue with --resume.")
         raise typer.Exit(130)

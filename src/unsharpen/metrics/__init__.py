@@ -17,11 +17,13 @@ from unsharpen.metrics.diversity import (
     pairwise_diversity,
 )
 from unsharpen.metrics.pass_at_k import default_ks, pass_at_k, pass_at_k_curve
+from unsharpen.metrics.samples import SampleTable
 
 __all__ = [
     "Crossover",
     "DiversitySummary",
     "Interval",
+    "SampleTable",
     "bootstrap_mean",
     "bootstrap_over_seeds",
     "crossover",
