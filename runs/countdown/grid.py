@@ -33,8 +33,8 @@ KEPT = {
     *("sampling_logprob", "shaping_ratio", "negative_correct", "grad_norm", "step_time"),
 }
 
-STEPS = 200
-LOW_RATE_STEPS, LOW_RATE_SCALE = 400, 0.5
+STEPS = 400
+LOW_RATE_STEPS, LOW_RATE_SCALE = 800, 0.5
 SEEDS = (0, 1, 2)
 TUNE_SEED, RATE_STEPS, TUNE_STEPS = 100, 240, 120
 RATES = (3e-4, 5e-4)
@@ -101,7 +101,7 @@ def validation(name: str, steps: int, rate: float, **options: Any) -> tuple[str,
 def test(name: str, seed: int, steps: int, rate: float, **options: Any) -> tuple[str, RunConfig]:
     """A cell of the comparison."""
     trl = {"max_steps": steps, "learning_rate": rate}
-    usual = {"seed": seed, "num_eval": 256, "eval_samples": 128, "eval_every": 100}
+    usual = {"seed": seed, "num_eval": 256, "eval_samples": 128, "eval_every": 200}
     return f"results/{name}/seed-{seed}", RunConfig(**usual, trl=trl, **options)
 
 
