@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from unsharpen.cli.show import plain
 from unsharpen.errors import InputError
 
 Name = Annotated[str | None, typer.Option(help="Plain files: the column, where it has another name.")]
@@ -74,8 +75,8 @@ def metrics(
     summaries = [summarise(one, ks=grid, level=level, seed=seed) for one in tables]
     _write(csv, latex, summaries, comparison)
     if as_json:
-        plain = {"summaries": [s.as_dict() for s in summaries], "comparison": comparison and comparison.as_dict()}
-        typer.echo(json.dumps(plain, indent=2, allow_nan=False, default=str))
+        found = {"summaries": [s.as_dict() for s in summaries], "comparison": comparison and comparison.as_dict()}
+        typer.echo(json.dumps(plain(found), indent=2, allow_nan=False))
         return
     _print(summaries, comparison)
 
@@ -90,9 +91,10 @@ def _print(summaries: list[Any], comparison: Any) -> None:
         console.print(bands)
     for line in sentences(summaries[-1], comparison):
         console.print(line, markup=False, highlight=False)
-    for summary in summaries:
-        for note in summary.notes:
-            console.print(f"note, {summary.label}: {note}", markup=False, highlight=False, style="dim")
+    for note in dict.fromkeys(note for summary in summaries for note in summary.notes):
+        whose = [summary.label for summary in summaries if note in summary.notes]
+        of = f" ({', '.join(whose)})" if len(whose) < len(summaries) else ""
+        console.print(f"note{of}: {note}", markup=False, highlight=False, style="dim")
 
 
 def _write(csv: Path | None, latex: Path | None, summaries: list[Any], comparison: Any) -> None:

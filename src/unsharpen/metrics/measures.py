@@ -22,25 +22,25 @@ ACCURACY, STABILITY, DIVERSITY, ANSWERS, TEXT, SHARPENING = (
     *("accuracy", "stability", "diversity", "answers", "text", "sharpening"),
 )
 LABELS = {
-    "solved": "problems solved at least once",
-    "distinct_correct": "distinct correct solutions",
-    "effective_solutions": "effective correct solutions",
-    "entropy_solutions": "exp(entropy) of correct solutions",
-    "pairwise_diversity": "pairwise diversity of correct solutions",
-    "largest_correct_share": "share of the most frequent correct solution",
+    "solved": "solved at least once",
+    "distinct_correct": "distinct solutions",
+    "effective_solutions": "effective solutions",
+    "entropy_solutions": "exp(entropy) of solutions",
+    "pairwise_diversity": "pairwise diversity",
+    "largest_correct_share": "largest share",
     "answer_entropy": "answer entropy (nats)",
-    "answer_entropy_solved": "answer entropy, solved problems",
-    "answer_entropy_unsolved": "answer entropy, unsolved problems",
+    "answer_entropy_solved": "answer entropy, solved",
+    "answer_entropy_unsolved": "answer entropy, unsolved",
     "distinct_answers": "distinct answers",
-    "distinct_answers_solved": "distinct answers, solved problems",
-    "distinct_answers_unsolved": "distinct answers, unsolved problems",
-    "self_bleu": "self-BLEU of correct completions",
-    "distinct_1": "distinct-1 of correct completions",
-    "distinct_2": "distinct-2 of correct completions",
-    "mean_token_logprob": "mean token log-prob (nats)",
-    "length": "tokens per completion",
-    "length_correct": "tokens per correct completion",
-    "length_wrong": "tokens per wrong completion",
+    "distinct_answers_solved": "distinct answers, solved",
+    "distinct_answers_unsolved": "distinct answers, unsolved",
+    "self_bleu": "self-BLEU",
+    "distinct_1": "distinct-1",
+    "distinct_2": "distinct-2",
+    "mean_token_logprob": "token log-prob (nats)",
+    "length": "tokens",
+    "length_correct": "tokens, correct samples",
+    "length_wrong": "tokens, wrong samples",
 }
 
 
@@ -60,7 +60,9 @@ class Measure:
 
     @property
     def label(self) -> str:
-        return LABELS.get(self.name, self.name.replace("pass@", "Pass@").replace("mg-P", "mG-P").replace("g-P", "G-P"))
+        """What a table calls it, beside the title of its group."""
+        name = self.name.replace("pass@", "Pass@").replace("g-P", "G-P").replace("_", ", tau ")
+        return LABELS.get(self.name, name)
 
 
 def checked_ks(table: SampleTable, ks: Iterable[int] | None) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,31 +29,28 @@ _ESCAPES |= {char: "\\" + char for char in "&%$#_{}"}
 def measures_table(summaries: Sequence[Summary], comparison: Comparison | None = None) -> Any:
     """A `rich.table.Table`: a row for each measure, a column for each model, and one for the difference.
 
-    Undefined problems are counted in the last column; for G-Pass@k only the largest k is shown.
+    Of the stability measures only those of the largest k are shown; `measures_csv` has all.
     """
+    text = require("rich.text").Text
     table = require("rich.table").Table(box=require("rich.box").SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for name in [s.label for s in summaries] + (["difference"] if comparison else []):
-        table.add_column(require("rich.text").Text(name), justify="right")
-    table.add_column("undefined", justify="right", style="dim")
+        table.add_column(text(name), justify="right", no_wrap=True)
     columns: list[Mapping[str, MeasureSummary]] = [s.measures for s in summaries]
     if comparison is not None:
         columns.append(comparison.differences)
     for group, title in _TITLES.items():
         names = [name for name in _names(columns) if _first(columns, name).group == group]
-        if not names:
-            continue
-        table.add_row(f"[bold]{title}[/bold]")
+        if group == "stability":
+            names = [name for name in names if f"@{summaries[0].ks[-1]}" in name]
+        if names:
+            table.add_row(text(title, "bold"))
         for name in names:
-            if group == "stability" and f"@{summaries[0].ks[-1]}" not in name:
-                continue
-            found = [column.get(name) for column in columns]
-            cells = ["—" if m is None else _cell(m.interval, signed=column is columns[-1] and comparison is not None)
-                     for m, column in zip(found, columns, strict=True)]  # fmt: skip
-            undefined = [m.num_undefined for m in found if m is not None]
-            table.add_row(
-                f"  {_first(columns, name).label}", *cells, ", ".join(map(str, undefined)) if any(undefined) else ""
-            )
+            cells = [
+                "—" if name not in column else _cell(column[name].interval, signed=i == len(summaries))
+                for i, column in enumerate(columns)
+            ]
+            table.add_row(_first(columns, name).label, *cells)
     return table
 
 
@@ -63,20 +61,20 @@ def bands_table(summaries: Sequence[Summary], comparison: Comparison | None = No
         shown.append(("difference", comparison.bands))
     if not shown:
         return None
+    text = require("rich.text").Text
     table = require("rich.table").Table(box=require("rich.box").SIMPLE_HEAD, pad_edge=False)
     table.add_column("solutions")
     table.add_column("")
-    names = list(shown[0][1][0].measures)
+    heads = shown[0][1][0].measures
+    names = [name for name in heads if name != "distinct_correct"]  # three columns fit a terminal
     for name in names:
-        table.add_column(shown[0][1][0].measures[name].label, justify="right")
+        table.add_column(heads[name].label, justify="right", no_wrap=True)
     for i, band in enumerate(shown[0][1]):
         for label, bands in shown:
-            head = (
-                f"{band.name} ({band.low} to {band.high}), {band.num_problems} problems" if label == shown[0][0] else ""
-            )
+            head = f"{band.name} ({band.low} to {band.high})" if label == shown[0][0] else ""
             measures = bands[i].measures if i < len(bands) else {}
             cells = [_cell(measures[n].interval, signed=label == "difference") if n in measures else "—" for n in names]
-            table.add_row(head, require("rich.text").Text(label), *cells)
+            table.add_row(text(head), text(label), *cells)
     return table
 
 
@@ -107,9 +105,10 @@ def measures_latex(summaries: Sequence[Summary], comparison: Comparison | None =
     extra = [(name, head) for name, head in zip(_PAPER, _PAPER_HEADS, strict=True)
              if any(name in s.measures for s in summaries)]  # fmt: skip
     heads = ["Model", *(f"Pass@{k}" for k in ks), *(head for _, head in extra)]
-    rows = [_latex_row(s.label, s.measures, ks, [name for name, _ in extra]) for s in summaries]
+    columns = [(f"pass@{k}", 100, 1) for k in ks] + [(name, 1, 2) for name, _ in extra]
+    rows = [line for s in summaries for line in _latex_rows(s.label, s.measures, columns)]
     if comparison is not None:
-        rows += ["\\midrule", *[_latex_row("Difference", comparison.differences, ks, [name for name, _ in extra])]]
+        rows += ["\\midrule", *_latex_rows("Difference", comparison.differences, columns)]
     first = summaries[0]
     low, high = first.num_samples
     samples = str(low) if low == high else f"{low} to {high}"
@@ -195,18 +194,22 @@ def _efficient(found: Comparison, e: SamplingEfficiency) -> str:
     return f"For {goal}, {found.label} needs {e} samples{factor}."
 
 
-def _latex_row(label: str, measures: Mapping[str, MeasureSummary], ks: Sequence[int], extra: Sequence[str]) -> str:
-    cells = [_latex_cell(measures[f"pass@{k}"].interval, 100, 1) for k in ks]
-    cells += [_latex_cell(measures[name].interval, 1, 2) if name in measures else "--" for name in extra]
+def _latex_rows(
+    label: str, measures: Mapping[str, MeasureSummary], columns: Sequence[tuple[str, int, int]]
+) -> list[str]:
+    """A line of values, and their intervals small below it; columns are (measure, scale, decimals)."""
     escaped = "".join(_ESCAPES.get(char, char) for char in " ".join(label.split()))
-    return " & ".join([escaped, *cells]) + " \\\\"
-
-
-def _latex_cell(interval: Interval, scale: int, digits: int) -> str:
-    if interval.value != interval.value:
-        return "--"
-    value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
-    return f"${value}$ {{\\scriptsize $[{low}, {high}]$}}"
+    values, bounds = [escaped], [""]
+    for name, scale, digits in columns:
+        interval = measures[name].interval if name in measures else None
+        if interval is None or math.isnan(interval.value):
+            values.append("--")
+            bounds.append("")
+            continue
+        value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
+        values.append(f"${value}$")
+        bounds.append(f"{{\\scriptsize $[{low}, {high}]$}}")
+    return [" & ".join(values) + " \\\\", " & ".join(bounds) + " \\\\"]
 
 
 def _paper_ks(ks: Sequence[int]) -> list[int]:
