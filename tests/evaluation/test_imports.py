@@ -79,6 +79,12 @@ def test_an_evaluation_folder(tmp_path: Path) -> None:
         assert (table.settings["format"], table.settings["task"], table.settings["notes"]) == ("unsharpen", "t", [])
 
 
+def test_problems_without_samples_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "samples.jsonl", [own("p", 0)])
+    write(tmp_path / "problems.jsonl", [{"problem_id": p, "text": p, "answer": None, "multiplicity": 1} for p in "pqr"])
+    assert load_samples(tmp_path).settings["notes"] == ["2 of 3 problems have no samples yet"]
+
+
 def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "samples.jsonl", [own("p", 0), own("p", 1)], tail='{"task": "t", "problem_id": "p", "comp')
     table = load_samples(path)
@@ -103,6 +109,8 @@ def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
         ([own(), {"problem_id": "q"}], "", "line 2: needs the columns .*; lacks sample_id, completion, correct"),
         ([own()], "{torn}\n", "line 2: expected a JSON object"),
         ([own()], "[1]\n", "line 2: expected an object with columns; found list"),
+        ([own(), own("q", 0, canonical=["x"])], "", "line 2: `canonical` must be text; found"),
+        ([own(), own("q", 0, logprob="x")], "", "line 2: `logprob` must be a number; found 'x'"),
         ([], "", "the file is empty"),
         ([], '{"half', "at least 1 whole row"),
     ],

@@ -50,9 +50,9 @@ def test_the_bands_hold_each_model(found: tuple[list[Summary], Comparison]) -> N
     lines = shown(bands_table(summaries, comparison), 80)
     assert max(map(len, lines)) <= 80
     assert sum("base" in line for line in lines) == len(summaries[0].bands)
-    text = " ".join(" ".join(lines).split())
+    text = " ".join(" ".join(shown(bands_table(summaries, comparison), 120)).split())
     for band in summaries[0].bands:
-        assert f"{band.name} ({band.low} to {band.high})" in text
+        assert f"{band.name}, {band.low} to {band.high} ({band.num_problems})" in text
         assert str(band.measures["effective_solutions"].interval) in text
     assert bands_table([summarise(model("m", 2, 3))]) is None
 

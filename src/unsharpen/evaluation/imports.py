@@ -56,7 +56,7 @@ def load_samples(
         answer_column: the answer or solution, equal for samples that are the same.
 
     Returns:
-        SampleTable; its settings hold ``format``, ``source``, and under ``notes`` what a reader should know of the
+        SampleTable; its settings hold ``format``, ``file``, and under ``notes`` what a reader should know of the
         import (a half-written last line, texts that had to be left out, ...).
 
     Raises:
@@ -79,7 +79,7 @@ def load_samples(
     table = SampleTable.from_rows(_checked(rows, found), label="", problems=found.problems, settings=settings)
     if table.num_problems == 0:
         raise DataError(f"{path}: expected at least 1 sample; found none")
-    settings |= {"format": chosen.name, "source": str(path), "notes": list(found.notes)}
+    settings |= {"format": chosen.name, "file": str(path), "notes": list(found.notes)}
     return table.renamed(label or found.label or (path.name if path.is_dir() else path.stem))
 
 

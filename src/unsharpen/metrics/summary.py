@@ -147,9 +147,15 @@ def summarise(table: SampleTable, *, ks: Iterable[int] | None = None, level: flo
         seed=seed,
         measures=summarise_measures(found, level, seed),
         bands=_bands(table, found, grid.tolist(), level, seed),
-        notes=(*table.settings.get("notes", ()), *notes),
+        notes=(*_imported(table), *notes),
         settings=table.settings,
     )
+
+
+def _imported(table: SampleTable) -> tuple[str, ...]:
+    """What an import noted, see `unsharpen.evaluation.imports`."""
+    notes = table.settings.get("notes", ())
+    return tuple(map(str, notes)) if isinstance(notes, list | tuple) else ()
 
 
 def summarise_measures(found: Iterable[Measure], level: float, seed: int) -> dict[str, MeasureSummary]:

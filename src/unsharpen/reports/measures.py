@@ -63,18 +63,17 @@ def bands_table(summaries: Sequence[Summary], comparison: Comparison | None = No
         return None
     text = require("rich.text").Text
     table = require("rich.table").Table(box=require("rich.box").SIMPLE_HEAD, pad_edge=False)
-    table.add_column("solutions")
-    table.add_column("")
+    table.add_column("solutions (problems)")
     heads = shown[0][1][0].measures
     names = [name for name in heads if name != "distinct_correct"]  # three columns fit a terminal
     for name in names:
         table.add_column(heads[name].label, justify="right", no_wrap=True)
     for i, band in enumerate(shown[0][1]):
+        table.add_row(text(f"{band.name}, {band.low} to {band.high} ({band.num_problems})", "bold"))
         for label, bands in shown:
-            head = f"{band.name} ({band.low} to {band.high})" if label == shown[0][0] else ""
             measures = bands[i].measures if i < len(bands) else {}
             cells = [_cell(measures[n].interval, signed=label == "difference") if n in measures else "—" for n in names]
-            table.add_row(text(head), text(label), *cells)
+            table.add_row(text(label), *cells)
     return table
 
 

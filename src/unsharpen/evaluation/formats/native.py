@@ -14,6 +14,13 @@ from unsharpen.evaluation.formats.files import read_rows
 
 SAMPLES, PROBLEMS, SETTINGS = "samples.jsonl", "problems.jsonl", "settings.json"
 _COLUMNS = ("problem_id", "sample_id", "completion", "correct")
+_TYPES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
+    ("completion", str),
+    ("canonical", str),
+    ("reason", str),
+    ("logprob", (int, float)),
+    ("num_tokens", int),
+)
 
 
 def _read(files: Sequence[Path], options: Options) -> Import:
@@ -33,6 +40,7 @@ def _read(files: Sequence[Path], options: Options) -> Import:
 
 def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, Any]]:
     model: str | None = None
+    seen: set[str] = set()
     for where, row in read_rows(path, found.notes):
         missing = [name for name in _COLUMNS if name not in row]
         if missing:
@@ -44,12 +52,23 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
                 raise DataError(f"{where}: one model a file; found {row['model']!r} after {model!r}")
             model = row["model"]
             found.label = found.label or model
+        for name, wanted in _TYPES:
+            if (value := row.get(name)) is not None and not isinstance(value, wanted):
+                raise DataError(f"{where}: `{name}` must be {_words(wanted)}; found {str(value)[:60]!r}")
         row["problem_id"] = intern(str(row["problem_id"]))
+        seen.add(row["problem_id"])
         if row.get("reason") is not None:
             row["reason"] = intern(row["reason"])  # a few words, a million times
         row["where"] = where
         row["fields"] = row
         yield row
+    missed = len(found.problems.keys() - seen)
+    if missed:
+        found.notes.append(f"{missed} of {len(found.problems)} problems have no samples yet")
+
+
+def _words(wanted: type | tuple[type, ...]) -> str:
+    return "text" if wanted is str else "a whole number" if wanted is int else "a number"
 
 
 def _settings(path: Path) -> dict[str, Any]:
