@@ -76,13 +76,13 @@ def test_an_evaluation_folder(tmp_path: Path) -> None:
         assert table.lengths is not None
         assert table.lengths.tolist() == [3, 0, 3]
         assert table.settings["temperature"] == 1.0
-        assert (table.settings["format"], table.settings["task"], table.settings["notes"]) == ("unsharpen", "t", [])
+        assert (table.settings["format"], table.settings["task"], table.settings["notes"]) == ("unsharpen", "t", ())
 
 
 def test_problems_without_samples_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "samples.jsonl", [own("p", 0)])
     write(tmp_path / "problems.jsonl", [{"problem_id": p, "text": p, "answer": None, "multiplicity": 1} for p in "pqr"])
-    assert load_samples(tmp_path).settings["notes"] == ["2 of 3 problems have no samples yet"]
+    assert load_samples(tmp_path).settings["notes"] == ("2 of 3 problems have no samples yet",)
 
 
 def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
@@ -368,20 +368,26 @@ def test_countdown_rows_are_graded_anew(tmp_path: Path) -> None:
     expected = {"3,3,5=24": [True, True, False]}
     verl = [dump("p", output=t, gts={"numbers": [3, 5, 3], "target": 24}, score=0.1) for t in (right, same, wrong)]
     plain = [
-        {"problem": "p", "completion": t, "correct": 0, "nums": [5, 3, 3], "target": 24} for t in (right, same, wrong)
+        {"problem": "p", "completion": t, "correct": "unknown", "nums": [5, 3, 3], "target": 24}
+        for t in (right, same, wrong)
     ]
     ours = [own("3,3,5=24", i, completion=t) for i, t in enumerate((right, same, wrong))]
-    log = [harness(doc={"nums": [3, 3, 5], "target": 24}, resps=[[right, same, wrong]], exact_match=[0, 0, 0])]
-    log[0]["filtered_resps"] = [[right, same, wrong]]
-    for name, rows, options in (("v", verl, {"threshold": 1}), ("p", plain, {}), ("o", ours, {}), ("l", log, {})):
-        table = load_samples(write(tmp_path / f"{name}.jsonl", rows), task="countdown", **options)
+    log = [
+        harness(doc={"nums": [3, 3, 5], "target": 24}, resps=[[right, same, wrong]], metrics=["f1", "x"], f1=0.3, x=1)
+    ]
+    details = newer(metric={"avg@n:n=3": 0.0}, model_response={"text": [right, same, wrong]})
+    details["doc"]["specific"] = {"numbers": [3, 5, 3], "target": 24}
+    write_rows(tmp_path / "d.parquet", [details])
+    for name, rows in (("v", verl), ("p", plain), ("o", ours), ("l", log), ("d", None)):
+        path = tmp_path / "d.parquet" if rows is None else write(tmp_path / f"{name}.jsonl", rows)
+        table = load_samples(path, task="countdown")
         assert correct(table) == expected, name
         codes = table.answers.tolist()
         assert codes[0] == codes[1] != codes[2]
         assert table.reasons == ("correct", "correct", "wrong_value")
         assert table.multiplicity is not None
         assert table.multiplicity.tolist() == [1]
-        assert table.settings["notes"] == ["graded anew with the task countdown, answer format tags"]
+        assert table.settings["notes"] == ("graded anew with the task countdown, answer format tags",)
 
 
 def test_grading_anew_refuses(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,7 @@ def metrics(
     if base is not None:
         other = load_samples(base, label=base_label, **options)
         if other.label == table.label:
-            other = other.renamed(f"{other.label} (base)")
+            other = replace(other, label=f"{other.label} (base)")
         tables.insert(0, other)
         comparison = compare(table, other, ks=grid, level=level, seed=seed, common=common)
         grid = list(comparison.ks)

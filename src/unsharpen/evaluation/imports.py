@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from unsharpen.errors import DataError, InputError, UnknownNameError
 from unsharpen.evaluation.formats import lighteval, lm_eval, native, plain, verl
 from unsharpen.evaluation.formats.common import Format, Import, Options
 from unsharpen.evaluation.formats.files import ENDINGS, read_rows
-from unsharpen.evaluation.regrade import regrade
+from unsharpen.evaluation.regrade import graded_anew
 from unsharpen.metrics import SampleTable
 from unsharpen.tasks.countdown.task import AnswerFormat
 
@@ -70,17 +71,20 @@ def load_samples(
         raise UnknownNameError(f"format must be one of {', '.join(FORMATS)}; found {format!r}")
     if not path.exists():
         raise DataError(f"{path}: expected a file or folder of samples; there is none")
-    options = Options(metric, filter, threshold, problem_column, completion_column, correct_column, answer_column)
+    regrade = None if task is None else True
+    options = Options(
+        metric, filter, threshold, problem_column, completion_column, correct_column, answer_column, regrade
+    )
     chosen, files = _folder(path, format) if path.is_dir() else (_file(path, format), [path])
     _refuse_unused(options, chosen)
     found = chosen.read(files, options)
-    rows = found.samples if task is None else regrade(found, task, answer_format)
-    settings = found.settings
-    table = SampleTable.from_rows(_checked(rows, found), label="", problems=found.problems, settings=settings)
+    rows = found.samples if task is None else graded_anew(found, task, answer_format)
+    table = SampleTable.from_rows(_checked(rows, found), label="", problems=found.problems)
     if table.num_problems == 0:
         raise DataError(f"{path}: expected at least 1 sample; found none")
-    settings |= {"format": chosen.name, "file": str(path), "notes": list(found.notes)}
-    return table.renamed(label or found.label or (path.name if path.is_dir() else path.stem))
+    name = label or found.label or (path.name if path.is_dir() else path.stem)
+    imported = {"format": chosen.name, "file": str(path), "notes": tuple(found.notes)}
+    return replace(table, label=name, settings=found.settings | imported)
 
 
 def _folder(path: Path, name: str | None) -> tuple[Format, list[Path]]:
@@ -116,7 +120,9 @@ def _file(path: Path, name: str | None) -> Format:
 
 
 def _refuse_unused(options: Options, chosen: Format) -> None:
-    unused = [name for name, value in vars(options).items() if value is not None and name not in chosen.uses]
+    unused = [
+        name for name, value in vars(options).items() if value is not None and name not in chosen.uses | {"regrade"}
+    ]
     if unused:
         raise InputError(
             f"the format {chosen.name} has no use for {', '.join(unused)}",

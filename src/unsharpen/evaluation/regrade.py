@@ -11,10 +11,10 @@ from unsharpen.tasks import CountDown, CountDownProblem
 from unsharpen.tasks.countdown.task import AnswerFormat
 
 _MAX_COUNTED = 5  # numbers; counting the solutions of 6 takes seconds a problem
-_TRUTHS = ("gts", "ground_truth", "reward_model")
+_OUTER, _INNER = ("gts", "ground_truth", "reward_model", "doc", "__doc__", "specifics"), ("ground_truth", "specific")
 
 
-def regrade(found: Import, task: str, answer_format: AnswerFormat = "tags") -> Iterator[dict[str, Any]]:
+def graded_anew(found: Import, task: str, answer_format: AnswerFormat = "tags") -> Iterator[dict[str, Any]]:
     """The samples of an import with the verdicts of a task.
 
     Problems are told apart by what the task says is one problem (for CountDown the numbers and the target), whatever
@@ -53,8 +53,8 @@ def _graded(found: Import, task: CountDown) -> Iterator[dict[str, Any]]:
 
 def _problem(row: Mapping[str, Any], task: CountDown) -> CountDownProblem:
     fields = row["fields"]
-    truths = [fields, *(fields[name] for name in _TRUTHS if isinstance(fields.get(name), Mapping))]
-    truths += [truth["ground_truth"] for truth in truths[1:] if isinstance(truth.get("ground_truth"), Mapping)]
+    truths = [fields, *(fields[name] for name in _OUTER if isinstance(fields.get(name), Mapping))]
+    truths += [truth[name] for truth in truths[1:] for name in _INNER if isinstance(truth.get(name), Mapping)]
     for truth in truths:
         numbers = truth.get("nums", truth.get("numbers"))
         if numbers is not None and "target" in truth:

@@ -98,10 +98,6 @@ class SampleTable:
             counts[key // width][key % width] = n
         return counts
 
-    def renamed(self, label: str) -> SampleTable:
-        """The same table under another name."""
-        return replace(self, label=label)
-
     def select(self, problems: Integers) -> SampleTable:
         """The table of some problems, in the order of their indices [Q]; samples keep their order within a problem."""
         where = np.full(self.num_problems, -1, dtype=np.int64)

@@ -17,7 +17,7 @@ _TRUE, _FALSE = {"true", "yes", "1", "1.0"}, {"false", "no", "0", "0.0"}
 
 @dataclass(frozen=True)
 class Options:
-    """What a caller may say about a file; None means not said."""
+    """What a caller may say about a file; None means not said. With `regrade` the file's verdicts don't matter."""
 
     metric: str | None = None
     filter: str | None = None
@@ -26,6 +26,7 @@ class Options:
     completion_column: str | None = None
     correct_column: str | None = None
     answer_column: str | None = None
+    regrade: bool | None = None
 
 
 @dataclass
@@ -70,14 +71,15 @@ def has(row: Row, *names: str) -> bool:
     return all(name in row for name in names)
 
 
-def as_correct(value: Any, where: str, column: str, threshold: float | None) -> bool:
-    """A verdict: true or false, 0 or 1, or with a threshold a number that reaches it.
+def as_correct(value: Any, where: str, column: str, options: Options) -> bool:
+    """A verdict: true or false, 0 or 1, or with a threshold a number that reaches it; False where it will be renewed.
 
-    >>> as_correct("True", "row 1", "correct", None), as_correct(0.7, "row 1", "score", 0.5)
+    >>> as_correct("True", "row 1", "correct", Options()), as_correct(0.7, "row 1", "score", Options(threshold=0.5))
     (True, True)
     """
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, bool) or options.regrade:
+        return value is True
+    threshold = options.threshold
     if threshold is None:
         text = str(value).strip().lower()
         if text in _TRUE or text in _FALSE:

@@ -36,22 +36,23 @@ def _samples(files: Sequence[Path], options: Options, found: Import) -> Iterator
         task = match["task"] if (match := _NAME.fullmatch(path.name)) else None
         for where, row in read_rows(path, found.notes):
             question, texts, scores, gold, extracted = _document(row, where)
-            metric = metric or _metric(scores, where)
-            if scores.get(metric) is None:
+            metric = metric or ("" if options.regrade else _metric(scores, where))
+            if scores.get(metric) is None and not options.regrade:
                 raise DataError(f"{where}: has no metric {metric!r}; it has {', '.join(scores)}")
             found.problems.setdefault(question, {"text": question, "answer": gold})
             base = {"problem_id": question, "task": task, "where": where, "fields": row}
-            if len(texts) == 1:
-                right = as_correct(scores[metric], where, metric, options.threshold)
+            if len(texts) == 1 or options.regrade:
+                right = as_correct(scores.get(metric), where, metric, options)
                 canonical = names(question, extracted, right)
-                yield {**base, "correct": right, "completion": texts[0], "canonical": canonical}
+                yield from ({**base, "correct": right, "completion": text, "canonical": canonical} for text in texts)
                 continue
             note = f"`{metric}` says how many of a problem's samples are right, not which: texts are left out"
             if note not in found.notes:
                 found.notes.append(note)
             num_right = _count(scores[metric], len(texts), where, metric)
             yield from ({**base, "correct": i < num_right} for i in range(len(texts)))
-    found.settings["metric"] = metric
+    if metric:
+        found.settings["metric"] = metric
 
 
 def _document(row: Row, where: str) -> tuple[str, list[str], Mapping[str, Any], str | None, str | None]:

@@ -45,11 +45,11 @@ def _samples(files: Sequence[Path], options: Options, found: Import) -> Iterator
                     f"{where}: the log judges each response under several filters ({', '.join(sorted(filters))})",
                     hint=f"choose one: --filter {name}",
                 )
-            metric = metric or _metric(row, where)
+            metric = metric or ("" if options.regrade else _metric(row, where))
             yield from _row(row, where, task, metric, options, found, names)
     if options.filter is not None and options.filter not in filters:
         raise DataError(f"no row has the filter {options.filter!r}; found {', '.join(sorted(filters))}")
-    if metric is not None:
+    if metric:
         found.settings["metric"] = metric
 
 
@@ -68,9 +68,9 @@ def _row(
     )
     texts = _flat(row["resps"])
     answers = _flat(row["filtered_resps"])
-    if metric not in row:
+    if metric not in row and not options.regrade:
         raise DataError(f"{where}: has no metric {metric!r}; it has {', '.join(map(str, row.get('metrics', ())))}")
-    verdicts = _verdicts(row[metric], texts, answers, target, where, metric, options, found)
+    verdicts = _verdicts(row.get(metric), texts, answers, target, where, metric, options, found)
     named = len(answers) == len(texts) and answers != texts
     for text, answer, right in zip(texts, answers if named else [None] * len(texts), verdicts, strict=True):
         yield {
@@ -96,12 +96,12 @@ def _verdicts(
 ) -> list[bool]:
     """Whether each response is right, or an error where the log does not say."""
     if isinstance(value, list) and len(value) == len(texts):
-        return [as_correct(one, where, metric, options.threshold) for one in value]
-    if len(texts) == 1:
-        return [as_correct(value, where, metric, options.threshold)]
+        return [as_correct(one, where, metric, options) for one in value]
+    if len(texts) == 1 or options.regrade:
+        return [as_correct(value, where, metric, options)] * len(texts)
     if len(answers) == len(texts) and target is not None:
         same = [str(answer).strip() == str(target).strip() for answer in answers]
-        if as_correct(value, where, metric, options.threshold) in (same[0], any(same)):
+        if as_correct(value, where, metric, options) in (same[0], any(same)):
             note = f"`{metric}` judges one of several responses: each is held against the target as text instead"
             if note not in found.notes:
                 found.notes.append(note)

@@ -46,7 +46,7 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
         if missing:
             raise DataError(f"{where}: needs the columns {', '.join(_COLUMNS)}; lacks {', '.join(missing)}")
         if row["correct"] is not True and row["correct"] is not False:
-            row["correct"] = as_correct(row["correct"], where, "correct", options.threshold)
+            row["correct"] = as_correct(row["correct"], where, "correct", options)
         if row.get("model", model) != model:
             if model is not None:
                 raise DataError(f"{where}: one model a file; found {row['model']!r} after {model!r}")

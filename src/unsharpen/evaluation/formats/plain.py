@@ -44,7 +44,7 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
             found.label = row["model"]
         yield {
             "problem_id": str(problem),
-            "correct": as_correct(correct, where, str(columns["correct_column"]), options.threshold),
+            "correct": as_correct(correct, where, str(columns["correct_column"]), options),
             "completion": None if completion is None else str(completion),
             "canonical": None if answer is None or answer == "" else str(answer),
             "reason": None if row.get("reason") is None else str(row["reason"]),
@@ -66,7 +66,7 @@ def _columns(row: Row, options: Options, where: str) -> dict[str, str | None]:
             raise DataError(f"{where}: has no column {named!r}; found {', '.join(map(str, row))}")
         chosen[role] = named or next((name for name in names if name in row), None)
     for role in _NEEDED:
-        if chosen[role] is None:
+        if chosen[role] is None and not (role == "correct_column" and options.regrade):
             raise DataError(
                 f"{where}: has no column for the {role.split('_')[0]} ({' or '.join(_NAMES[role])}); "
                 f"found {', '.join(map(str, row))}",

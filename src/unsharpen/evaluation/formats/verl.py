@@ -40,9 +40,9 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
             raise DataError(f"{where}: one step a file; found step {row['step']} after {step}")
         step = row.get("step", step)
         column = column or ("acc" if "acc" in row else "score")
-        if column not in row:
+        if column not in row and not options.regrade:
             raise DataError(f"{where}: has no column {column!r}; it has {', '.join(row)}")
-        right = as_correct(row[column], where, column, options.threshold)
+        right = as_correct(row.get(column), where, column, options)
         problem, truth = as_text(row["input"], where, "input"), row.get("gts")
         found.problems.setdefault(problem, {"text": problem, "answer": truth if isinstance(truth, str) else None})
         yield {
