@@ -23,6 +23,11 @@ OPTIONS = {
         *("--eval-samples", "--eval-every", "--eval-set"),
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
+    ("metrics",): {
+        *("--base", "--ks", "--format", "--task", "--answer-format", "--metric", "--filter", "--threshold"),
+        *("--problem-column", "--completion-column", "--correct-column", "--answer-column", "--label", "--base-label"),
+        *("--common", "--level", "--seed", "--json", "--csv", "--latex"),
+    },
     ("methods",): set(),
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},

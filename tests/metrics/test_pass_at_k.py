@@ -57,6 +57,21 @@ def test_relative_error_for_large_n(n: int) -> None:
     assert (values[np.minimum(cs, ks) > 3000] == 1.0).all()
 
 
+def published(n: int, c: int, k: int) -> float:
+    """The product form of the numerically stable estimator in Chen et al. 2021, figure 3."""
+    if n - c < k:
+        return 1.0
+    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+@pytest.mark.parametrize("n", [1, 8, 200, 1_000])
+def test_parity_with_the_published_estimator(n: int) -> None:
+    grid = sorted({*range(1, min(n, 20) + 1), n // 3, n // 2, n - 1, n} - {0})
+    for c in [0, *grid]:
+        for k in grid:
+            assert pass_at_k(n, c, k) == pytest.approx(published(n, c, k), rel=0, abs=1e-12)
+
+
 def test_shape_broadcasts_and_inputs_stay() -> None:
     correct = np.asarray([0, 1, 3])
     values = pass_at_k(4, correct, np.asarray([[1], [2]]))

@@ -25,7 +25,7 @@ def show(
 ) -> None:
     """Rows as a table with the facts below it, or all of it as JSON."""
     if as_json:
-        typer.echo(json.dumps(_plain({"rows": rows, **facts, **(extra or {})}), indent=2, allow_nan=False))
+        typer.echo(json.dumps(plain({"rows": rows, **facts, **(extra or {})}), indent=2, allow_nan=False))
         return
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -52,7 +52,7 @@ def _cell(value: Any) -> str:
             return str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold; infinity becomes null."""
     match value:
         case Interval():
@@ -60,10 +60,10 @@ def _plain(value: Any) -> Any:
         case float():
             return float(value) if math.isfinite(value) else None
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case np.ndarray():
-            return _plain(value.tolist())
+            return plain(value.tolist())
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case _:
             return value

@@ -42,3 +42,20 @@ def float_array(name: str, values: ArrayLike, ndim: int) -> Floats:
         where = np.argwhere(np.isinf(array))[0].tolist()
         raise InputError(f"{name} must be finite; found {array[tuple(where)]} (first: index {where})")
     return array
+
+
+def paired_counts(
+    base_num_samples: ArrayLike, base_num_correct: ArrayLike, num_samples: ArrayLike, num_correct: ArrayLike
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Base n, base c, n and c on the same problems, each [problems]; InputError where the shapes differ."""
+    base_c, c = (
+        np.atleast_1d(nonnegative_integers(name, values))
+        for name, values in (("base_num_correct", base_num_correct), ("num_correct", num_correct))
+    )
+    if base_c.shape != c.shape or c.ndim != 1 or c.size == 0:
+        raise InputError(f"both models must answer the same problems; found shapes {base_c.shape}, {c.shape}")
+    base_n, n = (
+        np.broadcast_to(nonnegative_integers(name, values), c.shape)
+        for name, values in (("base_num_samples", base_num_samples), ("num_samples", num_samples))
+    )
+    return base_n, base_c, n, c

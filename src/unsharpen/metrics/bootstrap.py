@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -137,6 +137,56 @@ def paired_bootstrap_difference(
             hint="evaluate both runs on one set of problems, in one order",
         )
     return bootstrap_mean(first - second, level=level, num_resamples=num_resamples, seed=seed, nan=nan)
+
+
+def bootstrap_means(
+    values: Sequence[Floats] | Sequence[Sequence[float]],
+    *,
+    level: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Means of several measures over the same problems, with intervals from one set of resampled problems.
+
+        mean_r = sum_j w_rj v_j / sum_j w_rj over the problems where v is defined,  w_rj how often r drew problem j
+
+    As `bootstrap_mean` with nan="omit" for each measure, at the cost of one. A measure that is defined everywhere has
+    the interval of `bootstrap_mean`; for others the number of defined problems varies from resample to resample here,
+    and resamples without one are left out.
+
+    Args:
+        values: measures, each [problems]; NaN where undefined.
+        level: as in `bootstrap_mean`.
+        num_resamples: as in `bootstrap_mean`.
+        seed: as in `bootstrap_mean`.
+
+    Returns:
+        One Interval per measure, with the number of problems where it is undefined.
+
+    Raises:
+        InputError: not the same number of problems in each, none, or an infinite value.
+
+    >>> [str(interval) for interval in bootstrap_means([[0.0, 1.0] * 50, [float("nan"), 1.0] * 50])]
+    ['.500 [.41, .60]', '1.000 [1.00, 1.00]']
+    """
+    if len(values) == 0:
+        return []
+    array = float_array("values", values, 2)
+    quantiles = check_level(level)
+    defined = ~np.isnan(array)
+    filled = np.where(defined, array, 0.0)
+    totals, sizes = [], []
+    for weights in resample_counts(array.shape[1], num_resamples, seed):
+        totals.append(weights @ filled.T)
+        sizes.append(weights @ defined.T.astype(np.float64))
+    total, size = np.concatenate(totals), np.concatenate(sizes)
+    result = []
+    for m, row in enumerate(array):
+        some = size[:, m] > 0
+        value = float(row[defined[m]].mean()) if defined[m].any() else np.nan
+        low, high = np.quantile(total[some, m] / size[some, m], quantiles) if some.any() else (np.nan, np.nan)
+        result.append(Interval(value, float(low), float(high), int((~defined[m]).sum())))
+    return result
 
 
 def bootstrap_over_seeds(

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unsharpen.errors import InputError
-from unsharpen.metrics._checks import Floats, Integers, nonnegative_integers
-from unsharpen.metrics.bootstrap import check_level, resample_counts
-from unsharpen.metrics.pass_at_k import pass_at_k
+from unsharpen.metrics._checks import Floats, Integers, paired_counts
+from unsharpen.metrics._grouping import CountGroups, first_reach, folded_resamples
+from unsharpen.metrics.bootstrap import check_level
 
-_TIE = 1e-12  # means of Pass@k closer than this are equal up to rounding
-_KS_AT_A_TIME = 64
+TIE = 1e-12
+"""Means of Pass@k closer than this are equal up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -77,42 +76,25 @@ def crossover(
     >>> crossover(4, [1, 1], 4, [3, 0]).k  # .25 < .375, then .5 = .5 at k = 2
     2
     """
-    base_c, c = (
-        np.atleast_1d(nonnegative_integers(name, values))
-        for name, values in (("base_num_correct", base_num_correct), ("num_correct", num_correct))
-    )
-    if base_c.shape != c.shape or c.ndim != 1 or c.size == 0:
-        raise InputError(f"both models must answer the same problems; found shapes {base_c.shape}, {c.shape}")
-    base_n, n = (
-        np.broadcast_to(nonnegative_integers(name, values), c.shape)
-        for name, values in (("base_num_samples", base_num_samples), ("num_samples", num_samples))
-    )
+    base_n, base_c, n, c = paired_counts(base_num_samples, base_num_correct, num_samples, num_correct)
     max_k = int(min(base_n.min(), n.min()))
     quantiles = check_level(level)
-    models = ((base_n, base_c), (n, c))
-    (k,) = _first_k(np.ones((1, c.size)), *models, max_k)
-    blocks = resample_counts(c.size, num_resamples, seed)
-    first = np.concatenate([_first_k(counts, *models, max_k) for counts in blocks])
+    models = (CountGroups(base_n, base_c), CountGroups(n, c))
+    ones = np.ones((1, c.size))
+    (k,) = _first_k((models[0].fold(ones), models[1].fold(ones)), models, max_k, c.size)
+    batches = folded_resamples(models, c.size, num_resamples, seed)
+    first = np.concatenate([_first_k((weights[0], weights[1]), models, max_k, c.size) for weights in batches])
     low, high = np.quantile(first, quantiles, method="inverted_cdf")
     found = [int(x) if x <= max_k else None for x in (k, low, high)]
     return Crossover(found[0], found[1], found[2], max_k)
 
 
 def _first_k(
-    weights: Floats,
-    base: tuple[Integers, Integers],
-    trained: tuple[Integers, Integers],
-    max_k: int,
+    weights: tuple[Floats, Floats], models: tuple[CountGroups, CountGroups], max_k: int, num_problems: int
 ) -> Integers:
-    """The first k with base >= trained under each row of weights [rows, problems]; max_k + 1 for never."""
-    first = np.full(len(weights), max_k + 1)
-    for start in range(1, max_k + 1, _KS_AT_A_TIME):
-        ks = np.arange(start, min(start + _KS_AT_A_TIME, max_k + 1))[:, None]
-        lead = np.asarray(pass_at_k(*base, ks)) - np.asarray(pass_at_k(*trained, ks))  # [ks, problems]
-        open_rows = np.flatnonzero(first > max_k)
-        reached = weights[open_rows] @ lead.T >= -_TIE * weights.shape[1]
-        found = reached.any(axis=1)
-        first[open_rows[found]] = start + reached[found].argmax(axis=1)
-        if (first <= max_k).all():
-            break
-    return first
+    """The first k with base >= trained under each row of weights; max_k + 1 for never."""
+
+    def lead(ks: Integers) -> Floats:
+        return weights[0] @ models[0].curves(ks).T - weights[1] @ models[1].curves(ks).T
+
+    return first_reach(lead, len(weights[0]), max_k, TIE * num_problems)[0]

@@ -54,7 +54,7 @@ def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> f
     >>> pass_at_k(4, [0, 1, 4], 4).tolist()
     [0.0, 1.0, 1.0]
     """
-    n, c, k_ = _validated(num_samples, num_correct, k)
+    n, c, k_ = checked_counts(num_samples, num_correct, k)
     few, many = np.minimum(c, k_), np.maximum(c, k_)
     certain = c + k_ > n  # fewer than k wrong samples: every draw holds a correct one
     log_fail = np.zeros(n.shape)
@@ -114,7 +114,8 @@ def default_ks(num_samples: int) -> Integers:
     return np.asarray(sorted({*powers, int(num_samples)}), dtype=np.int64)
 
 
-def _validated(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> list[Integers]:
+def checked_counts(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> list[Integers]:
+    """n, c and k in one shape; InputError unless 0 <= c <= n and 1 <= k <= n."""
     arrays = [
         nonnegative_integers(name, values)
         for name, values in (("num_samples", num_samples), ("num_correct", num_correct), ("k", k))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,10 +92,29 @@ class SampleTable:
         if correct is not None:
             kept = kept & (self.correct == correct)
         counts: list[Counter[int]] = [Counter() for _ in self.problem_ids]
-        pairs, times = np.unique(np.stack([self.problem[kept], self.answers[kept]]), axis=1, return_counts=True)
-        for p, answer, n in zip(*pairs.tolist(), times.tolist(), strict=True):
-            counts[p][answer] = n
+        width = max(1, len(self.answer_names))
+        keys, times = np.unique(self.problem[kept] * width + self.answers[kept], return_counts=True)
+        for key, n in zip(keys.tolist(), times.tolist(), strict=True):
+            counts[key // width][key % width] = n
         return counts
+
+    def select(self, problems: Integers) -> SampleTable:
+        """The table of some problems, in the order of their indices [Q]; samples keep their order within a problem."""
+        where = np.full(self.num_problems, -1, dtype=np.int64)
+        where[problems] = np.arange(len(problems))
+        rows = np.flatnonzero(where[self.problem] >= 0)
+        rows = rows[np.argsort(where[self.problem[rows]], kind="stable")]
+
+        def of(column: Any, indices: Integers) -> Any:
+            if column is None or isinstance(column, np.ndarray):
+                return None if column is None else column[indices]
+            return tuple(column[i] for i in indices.tolist())
+
+        per_sample = ("correct", "answers", "completions", "reasons", "logprobs", "lengths")
+        per_problem = ("problem_ids", "problem_texts", "multiplicity")
+        changed = {name: of(getattr(self, name), rows) for name in per_sample}
+        changed |= {name: of(getattr(self, name), problems) for name in per_problem}
+        return replace(self, problem=where[self.problem[rows]], **changed)
 
     @classmethod
     def from_rows(

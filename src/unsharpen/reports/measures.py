@@ -1,0 +1,233 @@
+"""Summaries of samples as tables: for the terminal, as CSV, and as LaTeX; and in plain sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unsharpen.metrics import Comparison, Interval, MeasureSummary, SamplingEfficiency, Summary
+from unsharpen.metrics.bootstrap import format_number
+from unsharpen.reports.extras import require
+
+_TITLES = {
+    "accuracy": "Accuracy",
+    "stability": "Stability",
+    "diversity": "Diversity of correct samples",
+    "answers": "Answers of all samples",
+    "text": "Wording",
+    "sharpening": "Sharpening",
+}
+_PAPER = ("effective_solutions", "pairwise_diversity", "self_bleu")  # beside Pass@k, in a paper's table
+_PAPER_HEADS = ("Eff. solutions", "Pairwise div.", "Self-BLEU")
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPES |= {char: "\\" + char for char in "&%$#_{}"}
+
+
+def measures_table(summaries: Sequence[Summary], comparison: Comparison | None = None) -> Any:
+    """A `rich.table.Table`: a row for each measure, a column for each model, and one for the difference.
+
+    Of the stability measures only those of the largest k are shown; `measures_csv` has all.
+    """
+    text = require("rich.text").Text
+    table = require("rich.table").Table(box=require("rich.box").SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in [s.label for s in summaries] + (["difference"] if comparison else []):
+        table.add_column(text(name), justify="right", no_wrap=True)
+    columns: list[Mapping[str, MeasureSummary]] = [s.measures for s in summaries]
+    if comparison is not None:
+        columns.append(comparison.differences)
+    for group, title in _TITLES.items():
+        names = [name for name in _names(columns) if _first(columns, name).group == group]
+        if group == "stability":
+            names = [name for name in names if f"@{summaries[0].ks[-1]}" in name]
+        if names:
+            table.add_row(text(title, "bold"))
+        for name in names:
+            cells = [
+                "—" if name not in column else _cell(column[name].interval, signed=i == len(summaries))
+                for i, column in enumerate(columns)
+            ]
+            table.add_row(_first(columns, name).label, *cells)
+    return table
+
+
+def bands_table(summaries: Sequence[Summary], comparison: Comparison | None = None) -> Any | None:
+    """Pass@1, Pass@k and diversity by number of solutions that exist; None where that is unknown."""
+    shown = [(s.label, s.bands) for s in summaries if s.bands]
+    if comparison is not None and comparison.bands:
+        shown.append(("difference", comparison.bands))
+    if not shown:
+        return None
+    text = require("rich.text").Text
+    table = require("rich.table").Table(box=require("rich.box").SIMPLE_HEAD, pad_edge=False)
+    table.add_column("solutions (problems)")
+    heads = shown[0][1][0].measures
+    names = [name for name in heads if name != "distinct_correct"]  # three columns fit a terminal
+    for name in names:
+        table.add_column(heads[name].label, justify="right", no_wrap=True)
+    for i, band in enumerate(shown[0][1]):
+        table.add_row(text(f"{band.name}, {band.low} to {band.high} ({band.num_problems})", "bold"))
+        for label, bands in shown:
+            measures = bands[i].measures if i < len(bands) else {}
+            cells = [_cell(measures[n].interval, signed=label == "difference") if n in measures else "—" for n in names]
+            table.add_row(text(label), *cells)
+    return table
+
+
+def measures_csv(summaries: Sequence[Summary], comparison: Comparison | None = None) -> str:
+    """One line per model and measure, in full precision; empty where undefined. The last model is the difference."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["model", "measure", "value", "low", "high", "problems", "undefined"])
+    columns = [(s.label, s.measures) for s in summaries]
+    if comparison is not None:
+        columns.append((f"{comparison.label} - {comparison.base_label}", comparison.differences))
+    for label, measures in columns:
+        for name, measure in measures.items():
+            plain = measure.as_dict()
+            writer.writerow(
+                [label, name, *(plain[key] for key in ("value", "low", "high", "num_problems", "num_undefined"))]
+            )
+    return out.getvalue()
+
+
+def measures_latex(summaries: Sequence[Summary], comparison: Comparison | None = None) -> str:
+    """A table for a paper (package booktabs): Pass@k in percent and diversity, with intervals, caption and label.
+
+    The intervals are set small under their values. Numbers of problems and samples, the level and the seed are in the
+    caption, so that the table can be read on its own.
+    """
+    ks = _paper_ks(summaries[0].ks)
+    extra = [(name, head) for name, head in zip(_PAPER, _PAPER_HEADS, strict=True)
+             if any(name in s.measures for s in summaries)]  # fmt: skip
+    heads = ["Model", *(f"Pass@{k}" for k in ks), *(head for _, head in extra)]
+    columns = [(f"pass@{k}", 100, 1) for k in ks] + [(name, 1, 2) for name, _ in extra]
+    rows = [line for s in summaries for line in _latex_rows(s.label, s.measures, columns)]
+    if comparison is not None:
+        rows += ["\\midrule", *_latex_rows("Difference", comparison.differences, columns)]
+    first = summaries[0]
+    low, high = first.num_samples
+    samples = str(low) if low == high else f"{low} to {high}"
+    caption = (
+        f"Pass@$k$ in percent (unbiased, {samples} samples for each of {first.num_problems} problems) and diversity of "
+        f"the correct samples, with {100 * first.level:g}\\,\\% bootstrap intervals over problems (seed {first.seed})."
+    )
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}[t]",
+            "\\centering",
+            f"\\caption{{{caption}}}",
+            "\\label{tab:pass-at-k}",
+            f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+            "\\toprule",
+            " & ".join(heads) + " \\\\",
+            "\\midrule",
+            *rows,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def sentences(summary: Summary, comparison: Comparison | None = None) -> list[str]:
+    """What the numbers say, and what they leave open."""
+    lines = [] if comparison is None else _compared(comparison)
+    low, high = summary.num_samples
+    samples = str(low) if low == high else f"{low} to {high}"
+    lines.append(
+        f"{summary.label}: {summary.num_problems} problems, {samples} samples each, {summary.num_correct} correct."
+    )
+    effective = summary.measures.get("effective_solutions")
+    if effective is not None and effective.num_undefined:
+        lines.append(
+            f"Diversity is undefined for the {effective.num_undefined} problems with fewer than two correct samples, "
+            "and averaged over the others."
+        )
+    return lines
+
+
+def _compared(found: Comparison) -> list[str]:
+    lines = [_change(found, k) for k in dict.fromkeys((found.ks[0], found.ks[-1]))]
+    caught = found.crossover
+    if caught.k is None:
+        lines.append(f"{found.base_label} does not catch up within {caught.max_k} samples.")
+    elif caught.k == 1:
+        lines.append(f"{found.base_label} is at least as good from the first sample on.")
+    else:
+        lines.append(f"{found.base_label} catches up at k = {caught} (interval of k in brackets).")
+    shown = {e.k: e for e in found.efficiency if e.k in (max(k for k in found.ks if k <= 16), found.ks[-1])}
+    lines += [_efficient(found, e) for e in shown.values()]
+    if found.num_only_here or found.num_only_base:
+        lines.append(
+            f"Compared on {found.num_problems} common problems; left out: {found.num_only_here} only in {found.label}, "
+            f"{found.num_only_base} only in {found.base_label}."
+        )
+    rare = found.rare_correct
+    if rare is not None and rare.num_rare:
+        lines.append(
+            f"Of {rare.num_rare} rare correct completions of {found.base_label}, {found.label} still sampled "
+            f"{rare.num_matched}"
+            + (f"; their log-prob changed by {_signed(rare.change)} nats." if rare.num_matched else ".")
+        )
+    return lines
+
+
+def _change(found: Comparison, k: int) -> str:
+    change = found.differences[f"pass@{k}"].interval
+    words = "higher" if change.low > 0 else "lower" if change.high < 0 else "not measurably different"
+    than = "from" if words.startswith("not") else "than"
+    return f"Pass@{k} of {found.label} is {words} {than} that of {found.base_label}: {_signed(change)}."
+
+
+def _efficient(found: Comparison, e: SamplingEfficiency) -> str:
+    goal = f"{found.base_label}'s Pass@{e.k} of {format_number(e.target, 3)}"
+    if e.needed is None:
+        return f"{found.label} never reaches {goal} within {e.max_k} samples."
+    factor = f" ({e.k / e.needed:.1f} times fewer)" if e.needed < e.k else ""
+    return f"For {goal}, {found.label} needs {e} samples{factor}."
+
+
+def _latex_rows(
+    label: str, measures: Mapping[str, MeasureSummary], columns: Sequence[tuple[str, int, int]]
+) -> list[str]:
+    """A line of values, and their intervals small below it; columns are (measure, scale, decimals)."""
+    escaped = "".join(_ESCAPES.get(char, char) for char in " ".join(label.split()))
+    values, bounds = [escaped], [""]
+    for name, scale, digits in columns:
+        interval = measures[name].interval if name in measures else None
+        if interval is None or math.isnan(interval.value):
+            values.append("--")
+            bounds.append("")
+            continue
+        value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
+        values.append(f"${value}$")
+        bounds.append(f"{{\\scriptsize $[{low}, {high}]$}}")
+    return [" & ".join(values) + " \\\\", " & ".join(bounds) + " \\\\"]
+
+
+def _paper_ks(ks: Sequence[int]) -> list[int]:
+    """At most four: the ends, and two between."""
+    return list(ks) if len(ks) <= 4 else [ks[0], ks[len(ks) // 3], ks[2 * len(ks) // 3], ks[-1]]
+
+
+def _cell(interval: Interval, *, signed: bool) -> str:
+    return _signed(interval) if signed else str(interval)
+
+
+def _signed(interval: Interval) -> str:
+    text = str(interval)
+    return text if text == "undefined" or interval.value <= 0 else f"+{text}"
+
+
+def _names(columns: Sequence[Mapping[str, MeasureSummary]]) -> list[str]:
+    return list(dict.fromkeys(name for column in columns for name in column))
+
+
+def _first(columns: Sequence[Mapping[str, MeasureSummary]], name: str) -> MeasureSummary:
+    return next(column[name] for column in columns if name in column)

@@ -1,0 +1,433 @@
+"""Imports: rows in the schemas of other tools, made for these tests, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unsharpen.errors import DataError, InputError, UnknownNameError
+from unsharpen.evaluation.imports import FORMATS, load_samples
+from unsharpen.metrics import SampleTable, summarise
+from unsharpen.tasks.hub import write_rows
+
+
+def write(path: Path, rows: Iterable[Mapping[str, Any]], tail: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + tail, "utf-8")
+    return path
+
+
+def own(problem: str = "p", sample: int = 0, **change: Any) -> dict[str, Any]:
+    """A row as `unsharpen eval` writes it."""
+    row = {"task": "t", "problem_id": problem, "sample_id": sample, "model": "m", "completion": "1+2", "seed": 0}
+    row |= {"finish_reason": "stop", "num_tokens": 3, "logprob": -1.5, "correct": True, "reason": "correct"}
+    return row | {"canonical": "1+2"} | change
+
+
+def harness(doc_id: int = 0, **change: Any) -> dict[str, Any]:
+    """A row as lm-evaluation-harness logs it for a task that generates text."""
+    row = {"doc_id": doc_id, "doc": {"question": f"question {doc_id}?", "answer": "#### 3"}, "target": "3"}
+    row |= {"arguments": {"gen_args_0": {"arg_0": "Q", "arg_1": {"until": ["\n"]}}}, "resps": [["so 3"]]}
+    row |= {"filtered_resps": ["3"], "filter": "strict-match", "metrics": ["exact_match"], "exact_match": 1.0}
+    return row | {"doc_hash": "d", "prompt_hash": "p", "target_hash": "t"} | change
+
+
+def dump(prompt: str = "2+1?", **change: Any) -> dict[str, Any]:
+    """A row as verl dumps it."""
+    return {"input": prompt, "output": "so 3", "gts": "3", "score": 1.0, "step": 20} | change
+
+
+def correct(table: SampleTable) -> dict[str, list[bool]]:
+    found: dict[str, list[bool]] = {name: [] for name in table.problem_ids}
+    for p, right in zip(table.problem.tolist(), table.correct.tolist(), strict=True):
+        found[table.problem_ids[p]].append(right)
+    return found
+
+
+def answers(table: SampleTable) -> list[str | None]:
+    return [None if code < 0 else table.answer_names[code] for code in table.answers.tolist()]
+
+
+# ------------------------------------------------------------------------------------------------ our own
+
+
+def test_an_evaluation_folder(tmp_path: Path) -> None:
+    rows = [own("p", 0), own("p", 1, correct=False, canonical=None, reason="malformed", logprob=None, num_tokens=None)]
+    write(tmp_path / "samples.jsonl", [*rows, own("q", 0)])
+    write(
+        tmp_path / "problems.jsonl",
+        [{"problem_id": p, "text": f"T{p}", "answer": None, "multiplicity": 6} for p in "pq"],
+    )
+    (tmp_path / "settings.json").write_text(json.dumps({"model": "the model", "temperature": 1.0}), "utf-8")
+    for path in (tmp_path, tmp_path / "samples.jsonl"):
+        table = load_samples(path)
+        assert table.label == "the model"
+        assert correct(table) == {"p": [True, False], "q": [True]}
+        assert answers(table) == ["1+2", None, "1+2"]
+        assert table.reasons == ("correct", "malformed", "correct")
+        assert table.problem_texts == ("Tp", "Tq")
+        assert table.multiplicity is not None
+        assert table.multiplicity.tolist() == [6, 6]
+        assert table.lengths is not None
+        assert table.lengths.tolist() == [3, 0, 3]
+        assert table.settings["temperature"] == 1.0
+        assert (table.settings["format"], table.settings["task"], table.settings["notes"]) == ("unsharpen", "t", ())
+
+
+def test_problems_without_samples_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "samples.jsonl", [own("p", 0)])
+    write(tmp_path / "problems.jsonl", [{"problem_id": p, "text": p, "answer": None, "multiplicity": 1} for p in "pqr"])
+    assert load_samples(tmp_path).settings["notes"] == ("2 of 3 problems have no samples yet",)
+
+
+def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", [own("p", 0), own("p", 1)], tail='{"task": "t", "problem_id": "p", "comp')
+    table = load_samples(path)
+    assert table.num_samples.tolist() == [2]
+    (note,) = table.settings["notes"]
+    assert "line 3: the last line is half-written (38 bytes)" in note
+    assert note in summarise(table).notes
+    # torn inside a character of several bytes
+    path.write_bytes(path.read_bytes().split(b"\n")[0] + b'\n{"completion": "\xc3')
+    assert load_samples(path).num_samples.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "tail", "message"),
+    [
+        ([own(), own("p", 1), own("p", 0)], "", "line 3: sample ids must differ within a problem; sample 0 of 'p'"),
+        ([own(), own("p", 9_999), own("p", 9_999)], "", "line 3: sample ids must differ"),
+        ([own(), own("q", 0, task="other")], "", "line 2: one task at a time; found 'other' after 't'"),
+        ([own(), own("q", 0, model="other")], "", "line 2: one model a file; found 'other' after 'm'"),
+        ([own(), own("q", 0, correct=0.4)], "", "line 2: `correct` must be true, false, 0 or 1; found '0.4'"),
+        ([own(), own("q", 0, correct=None)], "", "line 2: `correct` must be true, false, 0 or 1; found 'None'"),
+        ([own(), {"problem_id": "q"}], "", "line 2: needs the columns .*; lacks sample_id, completion, correct"),
+        ([own()], "{torn}\n", "line 2: expected a JSON object"),
+        ([own()], "[1]\n", "line 2: expected an object with columns; found list"),
+        ([own(), own("q", 0, canonical=["x"])], "", "line 2: `canonical` must be text; found"),
+        ([own(), own("q", 0, logprob="x")], "", "line 2: `logprob` must be a number; found 'x'"),
+        ([], "", "the file is empty"),
+        ([], '{"half', "at least 1 whole row"),
+    ],
+)
+def test_a_bad_file_names_the_row(tmp_path: Path, rows: list[Any], tail: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_samples(write(tmp_path / "samples.jsonl", rows, tail))
+
+
+def test_not_utf_8(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples.jsonl", [own()])
+    path.write_bytes(path.read_bytes() + b'{"x": "\xff"}\n' + json.dumps(own("q")).encode() + b"\n")
+    with pytest.raises(DataError, match="line 2: expected UTF-8"):
+        load_samples(path)
+
+
+def test_an_answer_of_10_megabytes(tmp_path: Path) -> None:
+    long = "9" * 10_000_000
+    table = load_samples(write(tmp_path / "s.jsonl", [own("p", i, completion=long, canonical=long) for i in range(2)]))
+    assert summarise(table).measures["distinct_correct"].interval.value == 1
+    write(tmp_path / "s.jsonl", [])
+    with (tmp_path / "s.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["problem", "completion", "correct"], ["p", long, "1"]])
+    limit = csv.field_size_limit()
+    assert load_samples(tmp_path / "s.csv").completions == (long,)
+    assert csv.field_size_limit() == limit
+
+
+# ------------------------------------------------------------------------------------ lm-evaluation-harness
+
+
+def test_a_log_of_the_harness(tmp_path: Path) -> None:
+    rows = [
+        harness(0),
+        harness(1, exact_match=0.0, filtered_resps=["4"]),
+        harness(2, exact_match=0, filtered_resps=["[invalid]"]),
+    ]
+    table = load_samples(write(tmp_path / "samples_gsm8k_2025-01-02T03-04-05.678.jsonl", rows))
+    assert correct(table) == {"0": [True], "1": [False], "2": [False]}
+    assert answers(table) == ["3", "4", None]
+    assert table.completions == ("so 3",) * 3
+    assert table.problem_texts == ("question 0?", "question 1?", "question 2?")
+    assert (table.settings["task"], table.settings["metric"]) == ("gsm8k", "exact_match")
+
+
+def test_runs_of_the_harness_in_one_folder_are_samples_of_the_same_problems(tmp_path: Path) -> None:
+    for day, right in ((2, 1.0), (3, 0.0)):
+        write(
+            tmp_path / "model" / f"samples_gsm8k_2025-01-0{day}T03-04-05.6.jsonl",
+            [harness(d, exact_match=right) for d in (0, 1)],
+        )
+    assert correct(load_samples(tmp_path)) == {"0": [True, False], "1": [True, False]}
+    write(tmp_path / "model" / "samples_math_2025-01-04T03-04-05.6.jsonl", [harness()])
+    with pytest.raises(DataError, match="one task at a time; found 'math' after 'gsm8k'"):
+        load_samples(tmp_path)
+
+
+def test_filters_of_the_harness(tmp_path: Path) -> None:
+    rows = [harness(0), harness(0, filter="flexible-extract", exact_match=0.0)]
+    path = write(tmp_path / "s.jsonl", rows)
+    with pytest.raises(DataError, match=r"several filters \(flexible-extract, strict-match\)"):
+        load_samples(path)
+    assert correct(load_samples(path, filter="strict-match")) == {"0": [True]}
+    assert correct(load_samples(path, filter="flexible-extract")) == {"0": [False]}
+    with pytest.raises(DataError, match="no row has the filter 'x'; found flexible-extract, strict-match"):
+        load_samples(path, filter="x")
+
+
+def test_repeats_of_the_harness(tmp_path: Path) -> None:
+    three = {"resps": [["so 3", "so 4", "so 3."]]}
+    listed = write(tmp_path / "a.jsonl", [harness(**three, filtered_resps=[["3", "4", "3"]], exact_match=[1, 0, 1])])
+    assert correct(load_samples(listed)) == {"0": [True, False, True]}
+    assert answers(load_samples(listed)) == ["3", "4", "3"]
+    against_target = write(tmp_path / "b.jsonl", [harness(**three, filtered_resps=[["3", "4", "3"]], exact_match=1.0)])
+    table = load_samples(against_target)
+    assert correct(table) == {"0": [True, False, True]}
+    assert "each is held against the target" in table.settings["notes"][0]
+    voted = write(tmp_path / "c.jsonl", [harness(**three, filter="maj@3", filtered_resps=["3"], exact_match=1.0)])
+    with pytest.raises(DataError, match="`exact_match` has one value for 3 responses: which of them are right"):
+        load_samples(voted)
+    # the metric says wrong although the first answer is the target as text: it judged something else
+    other = write(tmp_path / "d.jsonl", [harness(**three, filtered_resps=[["3", "4", "3"]], exact_match=0.0)])
+    with pytest.raises(DataError, match="one value for 3 responses"):
+        load_samples(other)
+
+
+def test_multiple_choice_of_the_harness_has_no_texts(tmp_path: Path) -> None:
+    row = harness(metrics=["acc", "acc_norm"], acc=1.0, acc_norm=0.0, resps=[[["-1.5", "False"]], [["-2.5", "True"]]])
+    row["filtered_resps"] = [["-1.5", "False"], ["-2.5", "True"]]
+    path = write(tmp_path / "s.jsonl", [row])
+    table = load_samples(path)  # one response, whatever the number of choices
+    assert correct(table) == {"0": [True]}
+    assert table.completions is None
+
+
+def test_metrics_of_the_harness(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", [harness(metrics=["f1", "rouge"], f1=0.7, rouge=0.2)])
+    with pytest.raises(DataError, match=r"which metric says whether a response is right\? found f1, rouge"):
+        load_samples(path)
+    with pytest.raises(DataError, match=r"`f1` must be true, false, 0 or 1; found '0\.7'"):
+        load_samples(path, metric="f1")
+    assert correct(load_samples(path, metric="f1", threshold=0.5)) == {"0": [True]}
+    with pytest.raises(DataError, match="has no metric 'em'; it has f1, rouge"):
+        load_samples(path, metric="em")
+
+
+# ------------------------------------------------------------------------------------------------ lighteval
+
+
+def newer(**change: Any) -> dict[str, Any]:
+    doc = {"query": "2+1?", "choices": ["3"], "gold_index": [0], "specific": {"extracted_predictions": ["3"]}}
+    response = {"text": ["so 3"], "input": "2+1?", "output_tokens": [[1, 2]], "logprobs": []}
+    return {"doc": doc, "metric": {"extractive_match": 1.0}, "model_response": response} | change
+
+
+def older(**change: Any) -> dict[str, Any]:
+    row = {"example": "2+1?", "full_prompt": "Q: 2+1?", "predictions": ["so 3"], "gold": ["3"]}
+    return row | {"metrics": {"extractive_match": 1.0}, "specifics": {"extracted_predictions": ["3"]}} | change
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [newer()],
+        [{f"__{name}__": value for name, value in newer().items()}],
+        [{name: str(value) for name, value in newer().items()}],  # nested columns forced to text
+        [older()],
+        [{name: value if isinstance(value, str) else str(value) for name, value in older().items()}],
+    ],
+)
+def test_details_of_lighteval(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    path = tmp_path / "details_lighteval|aime24|0_2025-01-02T03-04-05.678.parquet"
+    write_rows(path, rows)
+    for source in (path, tmp_path):
+        table = load_samples(source)
+        assert correct(table) == {"2+1?": [True]}
+        assert answers(table) == ["3"]
+        assert table.completions == ("so 3",)
+        assert (table.settings["format"], table.settings["task"]) == ("lighteval", "lighteval|aime24|0")
+
+
+@pytest.mark.parametrize("name", ["pass@k:k=1&n=4", "math_pass@1:4_samples", "avg@n:n=4"])
+def test_a_share_of_lighteval_gives_counts(tmp_path: Path, name: str) -> None:
+    response = {"text": ["a", "b", "c", "d"]}
+    write_rows(tmp_path / "d.parquet", [newer(metric={name: 0.75, "pass@k:k=4&n=4": 1.0}, model_response=response)])
+    table = load_samples(tmp_path / "d.parquet")
+    assert (table.num_samples.tolist(), table.num_correct.tolist()) == ([4], [3])
+    assert table.completions is None
+    assert "how many of a problem's samples are right, not which" in table.settings["notes"][0]
+    write_rows(tmp_path / "d.parquet", [newer(metric={name: 0.7}, model_response=response)])
+    with pytest.raises(DataError, match=r"must be a share of 4 samples; found 0\.7"):
+        load_samples(tmp_path / "d.parquet")
+
+
+def test_lighteval_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "d.parquet"
+    write_rows(path, [newer(metric={"extractive_match": 1.0}, model_response={"text": ["a", "b"]})])
+    with pytest.raises(DataError, match="one value for 2 samples, and is no share"):
+        load_samples(path)
+    write_rows(path, [newer(metric={"f1": 1.0, "bleu": 0.3})])
+    with pytest.raises(DataError, match="row 1: which metric says whether a sample is right"):
+        load_samples(path)
+    write_rows(path, [newer(doc="open(", metric="{}", model_response="{}")])
+    with pytest.raises(DataError, match="row 1: `doc` must be nested or its text"):
+        load_samples(path)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match="expected a Parquet file"):
+        load_samples(path)
+
+
+# ----------------------------------------------------------------------------------------------------- verl
+
+
+def test_a_dump_of_verl(tmp_path: Path) -> None:
+    rows = [dump(acc=True, pred="3.0"), dump(acc=False, pred="4", score=-1.0), dump("q?", acc=False, pred="[INVALID]")]
+    table = load_samples(write(tmp_path / "20.jsonl", rows))
+    assert correct(table) == {"2+1?": [True, False], "q?": [False]}
+    assert answers(table) == ["3.0", "4", None]
+    assert (table.settings["step"], table.settings["metric"]) == (20, "acc")
+    assert correct(load_samples(write(tmp_path / "20.jsonl", [dump(), dump(score=0.0)]))) == {"2+1?": [True, False]}
+
+
+def test_verl_refuses(tmp_path: Path) -> None:
+    path = write(tmp_path / "20.jsonl", [dump(), dump(score=0.1)])
+    with pytest.raises(DataError, match=r"line 2: `score` must be true, false, 0 or 1; found '0\.1'"):
+        load_samples(path)
+    assert correct(load_samples(path, threshold=1.0)) == {"2+1?": [True, False]}
+    with pytest.raises(DataError, match="has no column 'reward'"):
+        load_samples(path, metric="reward")
+    with pytest.raises(DataError, match="line 2: one step a file; found step 40 after 20"):
+        load_samples(write(tmp_path / "20.jsonl", [dump(), dump(step=40)]))
+    write(tmp_path / "9.jsonl", [dump()])
+    with pytest.raises(DataError, match="one step is needed; found the steps 9, 20"):
+        load_samples(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- plain
+
+
+def test_plain_files(tmp_path: Path) -> None:
+    rows = [{"problem": "a", "completion": "x", "correct": i % 2, "answer": str(i % 2)} for i in range(4)]
+    for ending in ("jsonl", "csv", "parquet"):
+        path = tmp_path / f"run.{ending}"
+        write_rows(path, rows)
+        table = load_samples(path)
+        assert correct(table) == {"a": [False, True, False, True]}
+        assert answers(table) == ["0", "1", "0", "1"]
+        assert table.label == "run"
+        assert table.settings["format"] == "plain"
+
+
+def test_columns_by_other_names(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "run.jsonl",
+        [{"q": 1, "said": "x", "points": 0.7, "final": "3"}, {"q": 2, "said": "y", "points": 0, "final": None}],
+    )
+    with pytest.raises(
+        DataError, match=r"not recognised; found the columns q, said, points, final\. Looked for: unsharpen"
+    ) as caught:
+        load_samples(path)
+    assert all(name in str(caught.value) for name in FORMATS)
+    names = {"problem_column": "q", "completion_column": "said", "correct_column": "points", "answer_column": "final"}
+    table = load_samples(path, format="plain", threshold=0.5, label="mine", **names)
+    assert correct(table) == {"1": [True], "2": [False]}
+    assert (answers(table), table.label) == (["3", None], "mine")
+    with pytest.raises(DataError, match="has no column 'nope'; found q, said"):
+        load_samples(path, format="plain", problem_column="nope")
+    with pytest.raises(DataError, match="has no column for the correct"):
+        load_samples(path, format="plain", problem_column="q")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"problem": "a", "correct": 1}, {"problem": "b"}], "line 2: lacks the columns correct"),
+        ([{"problem": "a", "correct": 1}, {"problem": None, "correct": 1}], "line 2: `problem` must name the problem"),
+        (
+            [{"problem": "a", "correct": 1, "task": "s"}, {"problem": "b", "correct": 1, "task": "t"}],
+            "found 't' after 's'",
+        ),
+        ([{"problem": "a", "correct": 1, "sample_id": "x"}] * 2, "sample x of 'a' comes again"),
+        ([{"problem": "a", "correct": 1, "logprob": "low"}], "line 1: `logprob` must be a number; found 'low'"),
+    ],
+)
+def test_bad_plain_rows(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_samples(write(tmp_path / "run.jsonl", rows))
+
+
+# ---------------------------------------------------------------------------------------------- grade anew
+
+
+def test_countdown_rows_are_graded_anew(tmp_path: Path) -> None:
+    right, same, wrong = (f"so <answer>{text}</answer>" for text in ("(3+5)*3", "3*(5+3)", "3+5+3"))
+    expected = {"3,3,5=24": [True, True, False]}
+    verl = [dump("p", output=t, gts={"numbers": [3, 5, 3], "target": 24}, score=0.1) for t in (right, same, wrong)]
+    plain = [
+        {"problem": "p", "completion": t, "correct": "unknown", "nums": [5, 3, 3], "target": 24}
+        for t in (right, same, wrong)
+    ]
+    ours = [own("3,3,5=24", i, completion=t) for i, t in enumerate((right, same, wrong))]
+    log = [
+        harness(doc={"nums": [3, 3, 5], "target": 24}, resps=[[right, same, wrong]], metrics=["f1", "x"], f1=0.3, x=1)
+    ]
+    details = newer(metric={"avg@n:n=3": 0.0}, model_response={"text": [right, same, wrong]})
+    details["doc"]["specific"] = {"numbers": [3, 5, 3], "target": 24}
+    write_rows(tmp_path / "d.parquet", [details])
+    for name, rows in (("v", verl), ("p", plain), ("o", ours), ("l", log), ("d", None)):
+        path = tmp_path / "d.parquet" if rows is None else write(tmp_path / f"{name}.jsonl", rows)
+        table = load_samples(path, task="countdown")
+        assert correct(table) == expected, name
+        codes = table.answers.tolist()
+        assert codes[0] == codes[1] != codes[2]
+        assert table.reasons == ("correct", "correct", "wrong_value")
+        assert table.multiplicity is not None
+        assert table.multiplicity.tolist() == [1]
+        assert table.settings["notes"] == ("graded anew with the task countdown, answer format tags",)
+
+
+def test_grading_anew_refuses(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", [own()])
+    with pytest.raises(DataError, match="line 1: CountDown needs the numbers and the target"):
+        load_samples(path, task="countdown")
+    with pytest.raises(UnknownNameError, match="graded anew for the task countdown; found 'x'"):
+        load_samples(path, task="x")
+    with pytest.raises(DataError, match="line 1: nums must hold integers"):
+        load_samples(write(tmp_path / "t.jsonl", [own(nums=[1.5, 2], target=3)]), task="countdown")
+    bare = write(tmp_path / "u.jsonl", [{"problem": "3,5=8", "correct": 1}])
+    with pytest.raises(DataError, match="no completion of its own"):
+        load_samples(bare, task="countdown")
+
+
+# --------------------------------------------------------------------------------------------- recognition
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a file or folder of samples; there is none"):
+        load_samples(tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match=r"expected a folder with samples\.jsonl .* found none of these"):
+        load_samples(tmp_path)
+    with pytest.raises(DataError, match="found none of verl"):
+        load_samples(tmp_path, format="verl")
+    (tmp_path / "x.txt").write_text("x", "utf-8")
+    with pytest.raises(DataError, match=r"must end in \.jsonl, \.json, \.csv, \.parquet; found '\.txt'"):
+        load_samples(tmp_path / "x.txt")
+    with pytest.raises(UnknownNameError, match="format must be one of unsharpen, lm-eval, lighteval, verl, plain"):
+        load_samples(tmp_path, format="helm")
+
+
+def test_an_option_without_use_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "20.jsonl", [dump()])
+    with pytest.raises(InputError, match="the format verl has no use for filter"):
+        load_samples(path, filter="x")
+
+
+def test_a_format_may_be_forced(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [own("p", 0), own("p", 1, correct=False)])
+    assert correct(load_samples(path, format="plain")) == {"p": [True, False]}
+    with pytest.raises(DataError, match="needs the columns input, output, score"):
+        load_samples(path, format="verl")
