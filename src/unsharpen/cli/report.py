@@ -1,0 +1,1 @@
+"""``unsharpen report``: one page about several runs or evaluations."""

@@ -1,0 +1,20 @@
+"""Is a training run collapsing? Curves in; whether, since when, on which evidence, and what to try out."""
+
+from unsharpen.diagnosis.advice import Advice, advise
+from unsharpen.diagnosis.diagnose import OUTCOMES, Diagnosis, Evidence, diagnose
+from unsharpen.diagnosis.logs import TrainingLog, read_log
+from unsharpen.diagnosis.trend import Turn, find_turn, rank_trend
+
+__all__ = [
+    "OUTCOMES",
+    "Advice",
+    "Diagnosis",
+    "Evidence",
+    "TrainingLog",
+    "Turn",
+    "advise",
+    "diagnose",
+    "find_turn",
+    "rank_trend",
+    "read_log",
+]
