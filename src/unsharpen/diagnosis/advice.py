@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from unsharpen.diagnosis.diagnose import Diagnosis
+from unsharpen.diagnosis.signals import SIGNALS
 from unsharpen.methods import get_method, list_methods
 
 # method -> when it is the one to try
@@ -47,7 +48,7 @@ def advise(diagnosis: Diagnosis, method: str | None = None) -> list[Advice]:
                 _of("grpo-kl", "a KL term holds the policy near the base"),
             ]
         case "possible" | "can't tell":
-            return [*_measure(), *(_methods(method)[:1] if diagnosis.outcome == "possible" else [])]
+            return [*_measure(diagnosis), *(_methods(method)[:1] if diagnosis.outcome == "possible" else [])]
         case _:
             return []
 
@@ -74,13 +75,16 @@ def _slower() -> Advice:
     return _of("grpo-low-lr", "a smaller learning rate puts a collapse off; compare at equal Pass@1")
 
 
-def _measure() -> list[Advice]:
+def _measure(diagnosis: Diagnosis) -> list[Advice]:
+    sample = "Sample an early and a late checkpoint, 64 times a problem: unsharpen eval, then unsharpen report."
+    if any(SIGNALS[e.kind].strong for e in diagnosis.evidence):
+        return [Advice(f"{sample} Held-out problems tell sooner than training batches.")]
     return [
         Advice(
             "Log what counts: DiverseGRPOTrainer logs pass@G, effective_solutions and uniform_groups at every step; "
             "verl logs best@N where val_kwargs.n is above 1."
         ),
-        Advice("Or sample an early and a late checkpoint, 64 times a problem: unsharpen eval, then unsharpen report."),
+        Advice(f"Or: {sample[0].lower()}{sample[1:]}"),
     ]
 
 

@@ -58,7 +58,7 @@ class Diagnosis:
         since: step of the onset, where there is one.
         confidence: in the outcome.
         summary: two or three sentences.
-        evidence: curves that were looked at, those that speak for a collapse first.
+        evidence: curves that were looked at: the first try, what counts as proof, the rest.
         caveats: what weakens the answer, and what is missing.
         steps: first and last step of the log.
     """
@@ -99,7 +99,7 @@ def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
     outcome, confidence = _judge(proof, falling, signs, first)
     if outcome in ("not seen", "can't tell"):
         onset = None
-    ordered = [*([first] if first else []), *sorted(evidence, key=lambda e: (not e.speaks, e.p_value or 1.0))]
+    ordered = [*([first] if first else []), *sorted(evidence, key=_weight)]
     ends = (float(steps[0]), float(steps[-1])) if steps.size else (math.nan, math.nan)
     return Diagnosis(
         outcome,
@@ -110,6 +110,10 @@ def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
         tuple(_caveats(proof, signs, first, outcome)) + log.notes,
         ends,
     )
+
+
+def _weight(evidence: Evidence) -> tuple[bool, bool, float]:
+    return not SIGNALS[evidence.kind].strong, not evidence.speaks, evidence.p_value or 1.0
 
 
 def _evidence(steps: Floats, found: Mapping[Kind, Mapping[str, Floats]]) -> list[Evidence]:
@@ -149,7 +153,7 @@ def _describe(
     if speaks:
         word = "rises" if signal.rising else "falls"
         text = f"{key} {word} from {turn.start:.3g} to {turn.end:.3g} since step {turn.onset:g} (p {_p(p_value)})"
-        text += ", and has levelled off" if turn.ongoing is False else ""
+        text += "; lately no further change can be measured" if turn.ongoing is False else ""
         return Evidence(
             signal.kind, key, points, word, turn.onset, turn.start, turn.end, p_value, turn.ongoing, turn.resolution, True, text
         )
@@ -224,7 +228,7 @@ def _summary(outcome: Outcome, onset: float | None, start: float, chosen: Eviden
     if onset is not None:
         parts.append("From the start of the log." if onset == start else f"Since about step {onset:g}.")
     if chosen is not None and outcome in ("collapsing", "degrading", "possible"):
-        parts.append(chosen.text[0].upper() + chosen.text[1:] + ".")
+        parts.append(f"The clearest curve: {chosen.text}.")
         if first is not None and first.trend != "unknown":
             parts.append(f"Meanwhile {first.key} {_verb(first.trend)}.")
     return " ".join(parts)

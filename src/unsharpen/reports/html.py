@@ -68,7 +68,7 @@ def _page(runs: Sequence[Run], title: str) -> str:
     steps = f"The same measures over {max(run.final.step for run in runs)} steps; dashed: before training."
     sections = {
         "In short": _verdicts(runs),
-        "Results": _table(summary_rows(runs), "Means over problems, with 95 % intervals."),
+        "Results": table_html(summary_rows(runs), "Means over problems, with 95 % intervals."),
         "Many tries": _figure("pass-at-k", pass_at_k_figure(runs), "Pass@k over k", _curves_in_words(runs)),
         "During training": _figure("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
         "By number of solutions": _bands(runs),
@@ -103,7 +103,7 @@ def _verdicts(runs: Sequence[Run]) -> str:
     return f'{lead}<ul class="cards">\n{cards}</ul>'
 
 
-def _table(rows: Sequence[Row], caption: str) -> str:
+def table_html(rows: Sequence[Row], caption: str) -> str:
     """Rows as a table; a new `Row.group` opens a band of its own."""
     columns = list(rows[0].values)
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
@@ -156,7 +156,7 @@ def _curves_in_words(runs: Sequence[Run]) -> str:
 def _bands(runs: Sequence[Run]) -> str:
     rows = band_rows(runs)
     caption = "Problems in three groups by how many solutions they have (terciles; range in brackets)."
-    return _table(rows, caption) if rows else ""
+    return table_html(rows, caption) if rows else ""
 
 
 def _settings(run: Run, label: str) -> str:
