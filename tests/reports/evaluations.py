@@ -15,7 +15,7 @@ HOSTILE = [
     '</script><script>window.hacked = "script"</script>',
     "<img src=x onerror=\"window.hacked='image'\">",
     "<!-- <script> \u2028 \u2029 {{SCRIPT}} {{DATA}} ${1+1} `x`",
-    "\ud800 lone surrogate \x00 null \u202e backwards",
+    "\ud800 lone surrogate \x00 zero byte \u202e backwards",
     "<style>main { display: none }</style><link rel=stylesheet href=//127.0.0.1:9/x>",
 ]
 
@@ -86,7 +86,9 @@ def hostile_table() -> SampleTable:
         for i in range(10)
     ]
     texts = {row["problem_id"]: {"text": HOSTILE[0] + row["problem_id"]} for row in made}
-    return SampleTable.from_rows(made, label=HOSTILE[0], problems=texts, settings={HOSTILE[1]: HOSTILE[2], "task": HOSTILE[3]})
+    return SampleTable.from_rows(
+        made, label=HOSTILE[0], problems=texts, settings={HOSTILE[1]: HOSTILE[2], "task": HOSTILE[3]}
+    )
 
 
 def write_evaluation(

@@ -1,7 +1,8 @@
 """Is a training run collapsing? Curves in; whether, since when, on which evidence, and what to try out."""
 
 from unsharpen.diagnosis.advice import Advice, advise
-from unsharpen.diagnosis.diagnose import OUTCOMES, Diagnosis, Evidence, diagnose
+from unsharpen.diagnosis.diagnose import OUTCOMES, Diagnosis, diagnose
+from unsharpen.diagnosis.evidence import Evidence
 from unsharpen.diagnosis.logs import TrainingLog, read_log
 from unsharpen.diagnosis.trend import Turn, find_turn, rank_trend
 

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from unsharpen.diagnosis.diagnose import Diagnosis
-from unsharpen.diagnosis.signals import SIGNALS
 from unsharpen.methods import get_method, list_methods
 
 # method -> when it is the one to try
@@ -77,7 +76,7 @@ def _slower() -> Advice:
 
 def _measure(diagnosis: Diagnosis) -> list[Advice]:
     sample = "Sample an early and a late checkpoint, 64 times a problem: unsharpen eval, then unsharpen report."
-    if any(SIGNALS[e.kind].strong for e in diagnosis.evidence):
+    if any(e.is_strong for e in diagnosis.evidence):
         return [Advice(f"{sample} Held-out problems tell sooner than training batches.")]
     return [
         Advice(

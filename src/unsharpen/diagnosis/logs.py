@@ -147,7 +147,7 @@ def _from_json(text: str, path: Path) -> list[Mapping[str, Any]]:
 
 def _from_lines(text: str, path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for number, line in lines:
         try:
             row = _parse(line, f"{path}, line {number}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,7 +98,9 @@ def find_turn(steps: ArrayLike, values: ArrayLike, *, rising: bool = False) -> T
     )
 
 
-def rank_trend(steps: ArrayLike, values: ArrayLike, *, since: float = -math.inf) -> tuple[str, float, float]:
+def rank_trend(
+    steps: ArrayLike, values: ArrayLike, *, since: float = -math.inf
+) -> tuple[Literal["rises", "falls", "level", "unknown"], float, float]:
     """Whether a curve rises, falls or does neither from a step on.
 
     Args:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def _page(runs: Sequence[Run], title: str) -> str:
         "During training": _figure("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
         "By number of solutions": _bands(runs),
         "Settings, and how to repeat a run": "".join(map(_settings, runs, labels(runs))),
-        "How to read this": _glossary(),
+        "How to read this": glossary_html(GLOSSARY),
     }
     body = "\n".join(f"<section>\n<h2>{h}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
     return (
@@ -195,6 +195,7 @@ def command(run: Run) -> str:
     return shlex.join(words)
 
 
-def _glossary() -> str:
-    items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in GLOSSARY.items())
+def glossary_html(words: Mapping[str, str]) -> str:
+    """Terms and what they mean."""
+    items = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>\n" for term, text in words.items())
     return f"<dl>\n{items}</dl>"

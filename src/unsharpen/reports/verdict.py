@@ -79,7 +79,7 @@ def _verdict(label: str, run: Run, k: int) -> Verdict:
 
 
 def judge(first: Interval, many: Interval, k: int) -> tuple[str, str]:
-    """The outcome in a word or two and its sentence, from the changes at one try and at k tries with their intervals."""
+    """The outcome in a word or two, and its sentence, from the intervals of the changes at one try and at k tries."""
     gain, loss = first.low > 0, first.high < 0
     more, fewer = many.low > 0, many.high < 0
     if loss:

@@ -117,9 +117,7 @@ def models_of(tables: Sequence[SampleTable]) -> list[Model]:
 def shared_rows(reference: Model, model: Model) -> tuple[Integers, Integers]:
     """Rows of the problems that both answered, in the reference's order."""
     pairs = [
-        (row, model.position[name])
-        for row, name in enumerate(reference.table.problem_ids)
-        if name in model.position
+        (row, model.position[name]) for row, name in enumerate(reference.table.problem_ids) if name in model.position
     ]
     ours = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
     return ours[:, 0], ours[:, 1]
@@ -182,7 +180,9 @@ def _alone(model: Model, row: Row, k: int) -> Verdict:
         if effective is None
         else f"Effective correct solutions per solved problem: {effective}."
     )
-    return Verdict(model.label, "no comparison", f"{numbers}. {diversity} Add its base model to judge what training did.")
+    return Verdict(
+        model.label, "no comparison", f"{numbers}. {diversity} Add its base model to judge what training did."
+    )
 
 
 def _verdict(reference: Model, model: Model, k: int, caught: Value) -> Verdict:
@@ -242,8 +242,8 @@ def _diversity(reference: Model, model: Model, theirs: Integers, ours: Integers)
     change = paired_bootstrap_difference(after[both], before[both])
     word = "more" if change.low > 0 else "fewer" if change.high < 0 else "about as many"
     return (
-        f"Effective correct solutions, where both solve it: {after[both].mean():.1f} against {before[both].mean():.1f}, "
-        f"{word} ({int(both.sum())} problems)."
+        f"Effective correct solutions, where both solve it ({int(both.sum())} problems): {after[both].mean():.1f} "
+        f"against {before[both].mean():.1f}, {word}."
     )
 
 

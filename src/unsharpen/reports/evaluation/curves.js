@@ -23,9 +23,10 @@ const curves = (() => {
 
     function frame(width, place) {
       const lows = shown().flatMap(([m]) => m.curve.map((c) => c[1]));
-      const bottom = Math.max(0, Math.floor(Math.min(0.9, ...lows) * 10) / 10);
+      const low = Math.min(0.9, ...lows), step = low >= 0.6 ? 0.1 : 0.2;
+      const bottom = Math.max(0, Math.floor(low / step + 1e-9) * step);
       const y = (v) => HEIGHT - PAD.bottom - (HEIGHT - PAD.bottom - PAD.top) * (v - bottom) / (1 - bottom);
-      const parts = [], step = bottom > 0.55 ? 0.1 : 0.2;
+      const parts = [];
       for (let i = 0; bottom + i * step <= 1 + 1e-9; i++) {
         const v = bottom + i * step;
         parts.push(svg("line", { class: "tick", x1: PAD.left, x2: width - PAD.right, y1: y(v), y2: y(v) }),

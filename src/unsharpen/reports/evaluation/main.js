@@ -12,7 +12,7 @@
     if (ready) get("samples").focus();
   });
   get("browser").addEventListener("keydown", (event) => { if (event.key === "Escape") list.focus(); });
-  list.pick(list.first() ?? 0);
+  list.pick(list.telling());
   ready = true;
   globalThis.report = { data, pick: list.pick };
 })();

@@ -17,7 +17,7 @@ from unsharpen.metrics import SampleTable
 from unsharpen.reports.evaluation.compare import Model, Verdict, evaluation_rows, models_of, verdicts
 from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
 from unsharpen.reports.evaluation.payload import Caps, payload, shortened, to_script
-from unsharpen.reports.html import GLOSSARY, table_html
+from unsharpen.reports.html import GLOSSARY, glossary_html, table_html
 from unsharpen.reports.plots import save
 from unsharpen.reports.style import CSS
 from unsharpen.reports.tables import Row, to_latex
@@ -27,9 +27,9 @@ _STYLES = 6  # colours and marks of style.css
 _LONGEST_SETTING = 2_000
 _WORDS = {
     **{key: GLOSSARY[key] for key in ("Pass@k", "Brackets and bands", "Distinct solutions", "Effective solutions")},
-    "Overtaken at k": "The smallest k at which the first model is at least as good, on the problems that both answered.",
-    "Sharpened": "Right more often at the first try, but fewer problems solved in many: probability was moved onto what "
-    "the first model finds in some tries anyway.",
+    "Overtaken at k": "The smallest k at which the first model is at least as good, on the problems of both.",
+    "Sharpened": "Right more often at the first try, but fewer problems solved in many: probability was moved onto "
+    "what the first model finds in some tries anyway.",
     "Undecided": "The interval of the change holds 0. More problems narrow it; more samples per problem hardly do.",
     "Undefined": "Nothing to average: for instance no correct sample whose solution is known.",
 }
@@ -88,16 +88,20 @@ def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str)
         "TABLE": f'<div class="results">{table_html(rows, _caption(models))}</div>',
         "CAPS": escape(_caps(models, caps)),
         "SETTINGS": "".join(map(_settings, models)),
-        "GLOSSARY": "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>\n" for k, v in _WORDS.items()) + "</dl>",
+        "GLOSSARY": glossary_html(_WORDS),
         "DATA": to_script(data),
         "SCRIPT": script,
     }
-    return re.sub(r"\{\{([A-Z]+)\}\}", lambda match: parts[match[1]], _asset("page.html"))  # one pass: no text is a template
+    return re.sub(
+        r"\{\{([A-Z]+)\}\}", lambda match: parts[match[1]], _asset("page.html")
+    )  # one pass: no text is a template
 
 
 def _about(models: Sequence[Model]) -> str:
     settings = models[0].table.settings
-    facts = [f"{key} {settings[key]}" for key in ("task", "split", "temperature", "top_p") if settings.get(key) is not None]
+    facts = [
+        f"{key} {settings[key]}" for key in ("task", "split", "temperature", "top_p") if settings.get(key) is not None
+    ]
     return shortened(" · ".join([*facts, _sizes(models)]), _LONGEST_SETTING)
 
 
@@ -125,8 +129,8 @@ def _verdicts(models: Sequence[Model], found: Sequence[Verdict]) -> str:
         lead = f'<p class="lead">Against {escape(models[0].label)}, in percentage points:</p>\n'
     first = len(models) - len(found)
     cards = "".join(
-        f'<li class="card verdict s{(i + first) % _STYLES}"><h3>{escape(v.label)} <span>— {escape(v.outcome)}</span></h3>'
-        f"<p>{escape(v.text)}</p></li>\n"
+        f'<li class="card verdict s{(i + first) % _STYLES}"><h3>{escape(v.label)} '
+        f"<span>— {escape(v.outcome)}</span></h3><p>{escape(v.text)}</p></li>\n"
         for i, v in enumerate(found)
     )
     return f'{lead}<ul class="cards">\n{cards}</ul>'

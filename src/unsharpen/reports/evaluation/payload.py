@@ -43,9 +43,10 @@ class Caps:
             if self.browsed < self.problems
             else "Every problem has samples in this page, not all of them."
         )
+        texts = "one text" if self.per_group == 1 else f"at most {self.per_group} different texts"
         return (
-            f"{scope} At most {self.groups} solutions per problem and model are listed, each with at most "
-            f"{self.per_group} different texts of at most {self.longest:,} characters; what is left out is counted."
+            f"{scope} At most {self.groups} solutions per problem and model are listed, each with {texts} of at most "
+            f"{self.longest:,} characters; what is left out is counted."
         )
 
 
@@ -65,10 +66,10 @@ def payload(models: Sequence[Model]) -> tuple[dict[str, Any], Caps]:
 
 
 def to_script(data: Any) -> str:
-    """JSON that can't end the script element that holds it, whatever the texts are; ASCII alone.
+    r"""JSON that can't end the script element that holds it, whatever the texts are; ASCII alone.
 
-    >>> to_script("</script><!--\\u2028")
-    '"\\\\u003c/script\\\\u003e\\\\u003c!--\\\\u2028"'
+    >>> print(to_script("</script><!--\u2028"))
+    "\u003c/script\u003e\u003c!--\u2028"
     """
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for char in "<>&":
@@ -107,13 +108,13 @@ def _browsed(reference: Model, where: Integers, problems: int) -> list[int]:
 
 
 def _caps(models: Sequence[Model], browsed: int, problems: int) -> Caps:
-    """As many and as long samples as the budget allows, fewer per solution before shorter ones."""
-    kept = [model for model in models if model.table.completions is not None]
-    for per_group in range(_PER_GROUP, 0, -1):
-        longest = _TEXT_BUDGET // max(1, browsed * len(kept) * _GROUPS * per_group)
-        if longest >= 1_000:
-            break
-    return Caps(browsed, problems, _GROUPS, per_group, int(np.clip(longest, _SHORTEST, _LONGEST)))
+    """As many and as long samples as the budget allows: fewer per solution before shorter ones."""
+    kept = [model.table.completions for model in models if model.table.completions is not None]
+    longest = min(_LONGEST, max((len(text) for texts in kept for text in texts), default=0))
+    solutions = max(1, browsed * len(kept) * _GROUPS)
+    per_group = int(np.clip(_TEXT_BUDGET // (solutions * max(1, longest)), 1, _PER_GROUP))
+    room = _TEXT_BUDGET // (solutions * per_group)
+    return Caps(browsed, problems, _GROUPS, per_group, int(np.clip(room, _SHORTEST, _LONGEST)))
 
 
 def _problem_texts(models: Sequence[Model], rows: Sequence[Integers]) -> list[str | None] | None:
@@ -176,8 +177,7 @@ def _groups(model: Model, samples: Integers, caps: Caps) -> dict[str, Any]:
 def _group(model: Model, key: tuple[bool, int], samples: list[int], caps: Caps) -> dict[str, Any]:
     table, (wrong, answer) = model.table, key
     reasons: dict[str, int] = {}
-    for sample in samples if table.reasons is not None else ():
-        reason = table.reasons[sample][:_NAME_LONGEST]
+    for reason in [table.reasons[i][:_NAME_LONGEST] for i in samples] if table.reasons is not None else []:
         reasons[reason] = reasons.get(reason, 0) + 1
     texts = dict.fromkeys(table.completions[i] for i in samples[:_LOOKED_AT]) if table.completions is not None else {}
     return {
@@ -192,8 +192,8 @@ def _group(model: Model, key: tuple[bool, int], samples: list[int], caps: Caps) 
 def shortened(text: str, room: int) -> str:
     """The text, or its beginning and its end, where the answer is, with what is left out counted.
 
-    >>> shortened("a" * 50 + "b" * 50, 30)
-    'aaaaaaaaaa\\n[… 70 characters left out …]\\nbbbbbbbbbbbbbbbbbbbb'
+    >>> shortened("a" * 50 + "b" * 50, 30).split(chr(10))
+    ['aaaaaaaaaa', '[… 70 characters left out …]', 'bbbbbbbbbbbbbbbbbbbb']
     """
     if len(text) <= room:
         return text

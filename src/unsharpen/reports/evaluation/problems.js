@@ -88,9 +88,9 @@ const problems = (() => {
     function label(p) {
       const text = texts?.[p] ?? null;
       const short = text === null ? ids[p] : text.length > 90 ? `${text.slice(0, 90)}…` : text;
-      return el("th", { scope: "row", role: "rowheader", tabindex: "-1" }, short,
-        multiplicity?.[p] ? el("small", { class: "quiet" }, ` · ${count(multiplicity[p], "solution exists", "solutions exist")}`)
-          : null);
+      const exist = multiplicity?.[p] ? count(multiplicity[p], "solution exists", "solutions exist") : null;
+      return el("th", { scope: "row", role: "rowheader", tabindex: "-1" }, el("span", { class: "clamp" }, short),
+        exist && el("small", { class: "quiet" }, exist));
     }
 
     function grid() {
@@ -183,8 +183,14 @@ const problems = (() => {
       addEventListener("resize", () => { if (innerWidth !== seen) { seen = innerWidth; strip(); } });
     }
 
+    /* To begin with: of the problems with samples in the page the one that the reference solves in most ways. */
+    function telling() {
+      const ways = (p) => models[0].distinct?.[p] ?? models[0].c[p] ?? -1;
+      return order.filter((p) => data.samples[p]).reduce((best, p) => (ways(p) > ways(best) ? p : best));
+    }
+
     build();
-    return { step, pick, focus: () => focusable(true), first: () => order.find((p) => data.samples[p]) };
+    return { step, pick, focus: () => focusable(true), telling };
   }
 
   return { create };
