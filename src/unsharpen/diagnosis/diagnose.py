@@ -88,10 +88,9 @@ def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
 
 
 def _onset(falling: list[Evidence], evidence: list[Evidence]) -> float | None:
-    """The earliest onset of the curves that prove it; else that of the clearest one; else of the signs."""
-    sure = [e.since for e in falling if e.p <= ALARM and e.since is not None]
-    if sure or falling:
-        return min(sure) if sure else falling[0].since
+    """That of the clearest curve that proves it; else the earliest of the signs."""
+    if falling:
+        return falling[0].since
     return min((e.since for e in evidence if e.since is not None), default=None)
 
 

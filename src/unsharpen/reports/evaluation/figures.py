@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from unsharpen.metrics import bootstrap_mean, default_ks
 from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.evaluation.compare import Model
 from unsharpen.reports.extras import require
@@ -43,8 +42,7 @@ def curves_figure(models: Sequence[Model], *, size: tuple[float, float] = (8, 5)
         axes = figure.subplots()
         ends, lowest = [], 1.0
         for i, model in enumerate(models):
-            ks = default_ks(model.max_k)
-            intervals = [bootstrap_mean(model.pass_at(int(k))) for k in ks]
+            ks, intervals = list(model.curve), list(model.curve.values())
             colour, line = _COLOURS[i % len(_COLOURS)], "-" if i else "--"
             draw_curve(axes, ks, intervals, colour, line, MARKERS[i % len(MARKERS)], min(0.13, 0.35 / len(models)))
             ends.append((intervals[-1].value, f"{_short(model)}  {format_number(intervals[-1].value, 2)}", colour))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.metrics import bootstrap_mean, default_ks
 from unsharpen.reports.evaluation.compare import Model
 
 Integers = NDArray[np.int64]
@@ -78,13 +77,11 @@ def to_script(data: Any) -> str:
 
 
 def _model(model: Model, where: Integers) -> dict[str, Any]:
-    ks = [int(k) for k in default_ks(model.max_k)]
-    intervals = [bootstrap_mean(model.pass_at(k)) for k in ks]
     table = model.table
     return {
         "label": model.label,
-        "ks": ks,
-        "curve": [[round(x, 5) for x in (i.value, i.low, i.high)] for i in intervals],
+        "ks": list(model.curve),
+        "curve": [[round(x, 5) for x in (i.value, i.low, i.high)] for i in model.curve.values()],
         "n": _at(table.num_samples, where),
         "c": _at(table.num_correct, where),
         "distinct": _at(model.distinct, where) if model.knows_solutions else None,
