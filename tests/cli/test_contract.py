@@ -23,6 +23,8 @@ OPTIONS = {
         *("--eval-samples", "--eval-every", "--eval-set"),
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
+    ("report",): {"--output", "--title", "--label", "--open"},
+    ("diagnose",): {"--json"},
     ("methods",): set(),
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},

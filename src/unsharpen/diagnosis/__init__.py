@@ -5,10 +5,12 @@ from unsharpen.diagnosis.diagnose import OUTCOMES, Diagnosis, diagnose
 from unsharpen.diagnosis.evidence import Evidence
 from unsharpen.diagnosis.logs import TrainingLog, read_log
 from unsharpen.diagnosis.trend import Turn, find_turn, rank_trend
+from unsharpen.diagnosis.watch import CollapseWatch
 
 __all__ = [
     "OUTCOMES",
     "Advice",
+    "CollapseWatch",
     "Diagnosis",
     "Evidence",
     "TrainingLog",

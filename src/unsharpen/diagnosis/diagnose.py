@@ -51,7 +51,7 @@ class Diagnosis:
     steps: tuple[float, float]
 
 
-def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
+def diagnose(log: TrainingLog, *, since: float = -math.inf, level: float = ALARM) -> Diagnosis:
     """Whether a run is collapsing, since when, and how sure that is.
 
     A collapse is proved by curves that count: effective correct solutions per prompt, or the share of problems solved
@@ -61,6 +61,7 @@ def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
     Args:
         log: curves of one run.
         since: earlier steps are left out (a monitor begins anew after a recovery).
+        level: largest p-value that proves a collapse.
 
     Returns:
         Diagnosis; its outcome is "can't tell" where curves are missing, too short or too noisy.
@@ -72,7 +73,7 @@ def diagnose(log: TrainingLog, *, since: float = -math.inf) -> Diagnosis:
     falling = [e for e in evidence if e.is_strong and e.speaks]
     onset = _onset(falling, evidence)
     first = gather_first_try(steps, found, onset)
-    outcome, confidence = _judge(evidence, falling, first)
+    outcome, confidence = _judge(evidence, falling, first, level)
     if outcome in ("not seen", "can't tell"):
         onset = None
     ends = (float(steps[0]), float(steps[-1])) if steps.size else (math.nan, math.nan)
@@ -94,8 +95,10 @@ def _onset(falling: list[Evidence], evidence: list[Evidence]) -> float | None:
     return min((e.since for e in evidence if e.since is not None), default=None)
 
 
-def _judge(evidence: list[Evidence], falling: list[Evidence], first: Evidence | None) -> tuple[Outcome, Confidence]:
-    sure = [e for e in falling if e.p <= ALARM]
+def _judge(
+    evidence: list[Evidence], falling: list[Evidence], first: Evidence | None, level: float
+) -> tuple[Outcome, Confidence]:
+    sure = [e for e in falling if e.p <= level]
     if sure:
         clear = sure[0].p <= _HIGH or len(sure) > 1
         if first is not None and first.trend == "falls":
