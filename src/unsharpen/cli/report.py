@@ -13,7 +13,10 @@ from unsharpen.errors import DataError, InputError
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Folders of `unsharpen eval` (the first one is the reference), or of `unsharpen train`."),
+        typer.Argument(
+            help="Folders of `unsharpen eval` (the first one is the reference), or of `unsharpen train`.",
+            metavar="RUN...",
+        ),
     ],
     output: Annotated[Path, typer.Option(help="The page to write; figures go beside it.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
@@ -84,7 +87,9 @@ def _trainings(runs: list[Path], output: Path, title: str | None) -> Path:
 
 
 def _unknown(run: Path) -> str:
+    needed = "a report needs folders with samples.jsonl or evaluation.jsonl"
     if not run.exists():
-        return f"a report needs folders with samples.jsonl or evaluation.jsonl; {run} does not exist"
-    inside = ", ".join(sorted(path.name for path in run.iterdir())[:6]) if run.is_dir() else "a file"
-    return f"a report needs folders with samples.jsonl or evaluation.jsonl; {run} holds {inside or 'nothing'}"
+        return f"{needed}; {run} does not exist"
+    if not run.is_dir():
+        return f"{needed}; {run} is a file"
+    return f"{needed}; {run} holds {', '.join(sorted(path.name for path in run.iterdir())[:6]) or 'nothing'}"

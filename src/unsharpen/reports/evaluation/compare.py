@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 OVERTAKEN = "overtaken at k"
 _MANY = 64
+_TIE = 1e-12  # means closer than this are equal up to rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +212,12 @@ def _verdict(reference: Model, model: Model, k: int, caught: Value) -> Verdict:
             model.label, "not comparable", f"No problem in common with {reference.label}: nothing can be said."
         )
     k = min(k, reference.max_k, model.max_k)
+
+    def lead(j: int) -> Floats:
+        return model.pass_at(j, ours) - reference.pass_at(j, theirs)
+
     ks = sorted({1, k})
-    differences = [model.pass_at(j, ours) - reference.pass_at(j, theirs) for j in ks]
-    changes = dict(zip(ks, bootstrap_columns(differences), strict=True))
+    changes = dict(zip(ks, bootstrap_columns(list(map(lead, ks))), strict=True))
     left_out = _left_out(reference, model, ours.size)
     if k == 1:
         word = "better" if changes[1].low > 0 else "worse" if changes[1].high < 0 else "undecided"
@@ -224,8 +228,9 @@ def _verdict(reference: Model, model: Model, k: int, caught: Value) -> Verdict:
         outcome, words = "undecided", "Neither change can be told from chance."
     numbers = "; ".join(f"Pass@{j} {points(change)}" for j, change in changes.items())
     assert isinstance(caught, Crossover)
-    more = f" {_diversity(reference, model, theirs, ours)}{left_out}"
-    return Verdict(model.label, outcome, f"{numbers}. {words} {_catch_up(caught, reference.label)}{more}".strip())
+    ahead = _catch_up(caught, reference.label, level=caught.k is not None and abs(lead(caught.k).mean()) < _TIE)
+    diversity = _diversity(reference, model, theirs, ours)
+    return Verdict(model.label, outcome, f"{numbers}. {words} {ahead} {diversity}{left_out}")
 
 
 def points(change: Interval) -> str:
@@ -243,13 +248,14 @@ def _signed(value: float) -> str:
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
-def _catch_up(caught: Crossover, reference: str) -> str:
+def _catch_up(caught: Crossover, reference: str, *, level: bool) -> str:
     if caught.k is None:
         return f"Not overtaken by {reference} within {caught.max_k} samples."
     if caught.k == 1:
         return f"{reference} is at least as good from the first sample on."
     low, high = ("never" if bound is None else str(bound) for bound in (caught.low, caught.high))
-    return f"Overtaken by {reference} from k = {caught.k} [{low}, {high}]."
+    where = f"k = {caught.k} [{low}, {high}]"
+    return f"{reference} draws level at {where}." if level else f"Overtaken by {reference} from {where}."
 
 
 def _diversity(reference: Model, model: Model, theirs: Integers, ours: Integers) -> str:
