@@ -14,5 +14,8 @@
   get("browser").addEventListener("keydown", (event) => { if (event.key === "Escape") list.focus(); });
   list.pick(list.telling());
   ready = true;
+  addEventListener("beforeprint", () => { // paper has no folds
+    for (const each of document.querySelectorAll("[aria-labelledby='settings'] details")) each.open = true;
+  });
   globalThis.report = { data, pick: list.pick };
 })();

@@ -63,14 +63,15 @@ def write_evaluation_report(
     models = models_of(tables)
     rows = evaluation_rows(models)
     page = evaluation_page(models, rows, title=title)
+    figures = {"pass-at-k.png": curves_figure(models), "heat-map.png": heat_figure(models)}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8", errors="replace")
         target.with_name("results.tex").write_text(to_latex(rows) + "\n", encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"the report needs a writable path; {target} is not: {error}") from error
-    save(curves_figure(models), target.with_name("pass-at-k.png"))
-    save(heat_figure(models), target.with_name("heat-map.png"))
+    for name, figure in figures.items():
+        save(figure, target.with_name(name))
     return target
 
 
