@@ -138,6 +138,10 @@ def test_held_out_results_are_told_beside(tmp_path: Path) -> None:
     assert "can't tell" in done.out
     assert "On held-out problems" in done.out
     assert "Pass@1 " in done.out
+    (run / "evaluation.jsonl").write_text("[]\n{}\n", "utf-8")
+    done = unsharpen("diagnose", run)
+    assert done.code == 0
+    assert "not read: " in done.out
 
 
 def test_bad_logs_are_said(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from unsharpen.diagnosis import Advice, Diagnosis, TrainingLog, advise, diagnose, read_log
+from unsharpen.errors import DataError
 
 _STYLE = {"collapsing": "red", "degrading": "red", "possible": "yellow", "not seen": "green", "can't tell": "yellow"}
 
@@ -92,5 +93,8 @@ def _held_out(run: Path) -> list[str]:
 
     if not (run / "evaluation.jsonl").is_file() or not (run / "config.json").is_file():
         return []
-    loaded = load_run(run)
+    try:
+        loaded = load_run(run)
+    except DataError as error:  # the metrics were read: the diagnosis stands
+        return [f"not read: {error.message}"]
     return [] if loaded.final.step == 0 else [f"{v.outcome}: {v.text}" for v in verdicts([loaded])]

@@ -8,7 +8,7 @@ const problems = (() => {
   function create(data, choose) {
     const { models, ids, texts, multiplicity } = data;
     const rate = (m, p) => (m.n[p] ? m.c[p] / m.n[p] : null);
-    const most = Math.max(1, ...models.flatMap((m) => m.distinct || []).filter((x) => x !== null));
+    const most = models.flatMap((m) => m.distinct || []).reduce((a, b) => Math.max(a, b ?? 0), 1); // too many to spread
     const many = models.some((m) => m.distinct);
     let order = [], page = 0, active = [0, 0], chosen = null;
 
