@@ -24,6 +24,8 @@ required = [
       for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")),
     *(f"unsharpen/reports/explorer/{name}"
       for name in ("page.html", "style.css", "compute.js", "charts.js", "words.js", "page.js")),
+    *(f"unsharpen/reports/evaluation/{name}"
+      for name in ("page.html", "style.css", "dom.js", "curves.js", "problems.js", "samples.js", "main.js")),
 ]
 missing = [pattern for pattern in required if not fnmatch.filter(names, pattern)]
 foreign = [n for n in names if not n.startswith("unsharpen/") and ".dist-info/" not in n]

@@ -34,8 +34,10 @@ LAYERS: dict[str, set[str]] = {
     "tasks": {"errors"},
     "metrics": {"errors"},
     "evaluation": {"errors", "tasks", "metrics"},
+    # curves of training in, a diagnosis out
+    "diagnosis": {"errors", "methods"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "methods", "metrics"},
+    "engines": {"errors", "batch", "advantages", "methods", "metrics", "diagnosis"},
     "theory": {"errors", "batch", "advantages", "methods"},
     # reads result files only
     "reports": {"errors", "metrics"},
@@ -48,6 +50,7 @@ LAYERS: dict[str, set[str]] = {
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
 LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "theory", "tasks", "metrics"}
+LIGHT_LAYERS.add("diagnosis")
 LIGHT_LIBRARIES = {"numpy", "array_api_compat", "unsharpen"}
 
 

@@ -28,6 +28,8 @@ OPTIONS = {
         *("--problem-column", "--completion-column", "--correct-column", "--answer-column", "--label", "--base-label"),
         *("--common", "--level", "--seed", "--json", "--csv", "--latex"),
     },
+    ("report",): {"--output", "--title", "--label", "--open"},
+    ("diagnose",): {"--json"},
     ("methods",): set(),
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import unsharpen
-from unsharpen import GroupBatch, Method, advantages, get_method, list_methods, metrics, theory
+from unsharpen import GroupBatch, Method, advantages, diagnosis, get_method, list_methods, metrics, theory
 from unsharpen.advantages import TokenBatch, Transform
 from unsharpen.methods import default_coefficients
+from unsharpen.reports.evaluation import write_evaluation_report
 
 
 def test_exported_names() -> None:
@@ -104,6 +105,11 @@ def test_exported_names() -> None:
         "text_diversity",
     ]
 
+    assert sorted(diagnosis.__all__) == [
+        *("Advice", "CollapseWatch", "Diagnosis", "Evidence", "OUTCOMES", "TrainingLog", "Turn"),
+        *("advise", "diagnose", "find_turn", "rank_trend", "read_log"),
+    ]
+
     assert sorted(theory.__all__) == [
         "Comparison",
         "Estimate",
@@ -147,7 +153,7 @@ def test_exported_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [unsharpen, advantages, metrics, theory])
+@pytest.mark.parametrize("module", [unsharpen, advantages, diagnosis, metrics, theory])
 def test_every_exported_name_exists(module: Any) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
@@ -301,6 +307,12 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (metrics.mg_pass_at_k, "(num_samples, num_correct, k)"),
     (metrics.summarise, "(table, *, ks=None, level=0.95, seed=0)"),
     (metrics.compare, "(table, base, *, ks=None, level=0.95, seed=0, common=False)"),
+    (diagnosis.read_log, "(path)"),
+    (diagnosis.diagnose, "(log, *, since=-inf, level=0.01)"),
+    (diagnosis.advise, "(diagnosis, method=None)"),
+    (diagnosis.find_turn, "(steps, values, *, rising=False)"),
+    (diagnosis.rank_trend, "(steps, values, *, since=-inf)"),
+    (write_evaluation_report, "(tables, path, *, title='How often, and in how many ways')"),
     (theory.tilt, "(log_base, correct, *, a, b, kappa)"),
     (theory.vanilla, "(log_base, correct, *, beta)"),
     (theory.entropy_proxy, "(log_base, correct, *, gamma, beta)"),

@@ -16,7 +16,7 @@ from unsharpen.errors import InputError
 from unsharpen.metrics import Interval
 from unsharpen.reports import Run, comparisons, load_run, summary_rows, verdicts, write_report
 from unsharpen.reports.html import command
-from unsharpen.reports.verdict import _judge
+from unsharpen.reports.verdict import judge
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -144,7 +144,7 @@ def test_outcomes_follow_from_the_intervals(
     first: tuple[float, float], many: tuple[float, float], outcome: str
 ) -> None:
     one, more = (Interval(sum(bounds) / 2, *bounds) for bounds in (first, many))
-    assert _judge(one, more, 64)[0] == outcome
+    assert judge(one, more, 64)[0] == outcome
 
 
 def test_other_problems_are_not_compared(make_run: MakeRun) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import data, demo, methods, metrics, theory, train
+from unsharpen.cli import data, demo, diagnose, methods, metrics, report, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("metrics")(metrics.metrics)
+app.command("report")(report.report)
+app.command("diagnose")(diagnose.command)
 app.command("methods")(methods.methods)
 app.add_typer(data.app, name="data")
 app.add_typer(theory.app, name="theory")

@@ -6,7 +6,7 @@ Light to import: matplotlib and rich are loaded when a figure or a terminal tabl
 from unsharpen.reports.html import write_report
 from unsharpen.reports.plots import dynamics_figure, pass_at_k_figure, save
 from unsharpen.reports.runs import Evaluation, Run, load_run
-from unsharpen.reports.tables import Row, band_rows, summary_rows, to_csv, to_markdown, to_rich
+from unsharpen.reports.tables import Row, band_rows, summary_rows, to_csv, to_latex, to_markdown, to_rich
 from unsharpen.reports.verdict import Verdict, comparisons, verdicts
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "save",
     "summary_rows",
     "to_csv",
+    "to_latex",
     "to_markdown",
     "to_rich",
     "verdicts",

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,12 @@ def _page(runs: Sequence[Run], title: str) -> str:
     steps = f"The same measures over {max(run.final.step for run in runs)} steps; dashed: before training."
     sections = {
         "In short": _verdicts(runs),
-        "Results": _table(summary_rows(runs), "Means over problems, with 95 % intervals."),
+        "Results": table_html(summary_rows(runs), "Means over problems, with 95 % intervals."),
         "Many tries": _figure("pass-at-k", pass_at_k_figure(runs), "Pass@k over k", _curves_in_words(runs)),
         "During training": _figure("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
         "By number of solutions": _bands(runs),
         "Settings, and how to repeat a run": "".join(map(_settings, runs, labels(runs))),
-        "How to read this": _glossary(),
+        "How to read this": glossary_html(GLOSSARY),
     }
     body = "\n".join(f"<section>\n<h2>{h}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
     return (
@@ -103,7 +103,7 @@ def _verdicts(runs: Sequence[Run]) -> str:
     return f'{lead}<ul class="cards">\n{cards}</ul>'
 
 
-def _table(rows: Sequence[Row], caption: str) -> str:
+def table_html(rows: Sequence[Row], caption: str) -> str:
     """Rows as a table; a new `Row.group` opens a band of its own."""
     columns = list(rows[0].values)
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
@@ -156,7 +156,7 @@ def _curves_in_words(runs: Sequence[Run]) -> str:
 def _bands(runs: Sequence[Run]) -> str:
     rows = band_rows(runs)
     caption = "Problems in three groups by how many solutions they have (terciles; range in brackets)."
-    return _table(rows, caption) if rows else ""
+    return table_html(rows, caption) if rows else ""
 
 
 def _settings(run: Run, label: str) -> str:
@@ -195,6 +195,7 @@ def command(run: Run) -> str:
     return shlex.join(words)
 
 
-def _glossary() -> str:
-    items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in GLOSSARY.items())
+def glossary_html(words: Mapping[str, str]) -> str:
+    """Terms and what they mean."""
+    items = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>\n" for term, text in words.items())
     return f"<dl>\n{items}</dl>"

@@ -79,18 +79,11 @@ def pass_at_k_figure(runs: Sequence[Run], base: Evaluation | None = None, *, siz
         for label, evaluation, colour, line, marker in curves:
             ks = default_ks(evaluation.num_samples)
             intervals = [bootstrap_mean(evaluation.pass_at(int(k))) for k in ks]
-            _draw(axes, ks, intervals, colour, line, marker, _band_alpha(runs))
+            draw_curve(axes, ks, intervals, colour, line, marker, _band_alpha(runs))
             ends.append((intervals[-1].value, f"{label}  {format_number(intervals[-1].value, 2)}", colour))
             lowest = min(lowest, *(x.low for x in intervals))
         largest = max(evaluation.num_samples for _, evaluation, *_ in curves)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(default_ks(largest), [str(k) for k in default_ks(largest)])
-        axes.minorticks_off()
-        axes.set_xlim(0.92, largest * 1.03)
-        axes.set_ylim(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.02)
-        axes.set_xlabel("k, samples per problem (log scale)")
-        _label_ends(axes, largest, ends)
-        _title(axes, "Pass@k on held-out problems", _subtitle(curves[0][1]))
+        finish_k_axes(axes, largest, lowest, ends, ("Pass@k on held-out problems", _subtitle(curves[0][1])))
     return figure
 
 
@@ -121,7 +114,7 @@ def dynamics_figure(runs: Sequence[Run], *, size: tuple[float, float] = (8, 3.6)
                 columns = [(e.pass_at(1), e.pass_at(k), e.effective_solutions)[panel] for e in series[i]]
                 means = [bootstrap_mean(column, nan="omit", num_resamples=500) for column in columns]
                 steps = np.asarray([e.step for e in series[i]])
-                _draw(axes, steps, means, colour, "-", MARKERS[i % len(MARKERS)], _band_alpha(runs), name)
+                draw_curve(axes, steps, means, colour, "-", MARKERS[i % len(MARKERS)], _band_alpha(runs), name)
                 axes.axhline(means[0].value, color=BASE_COLOUR, ls="--", lw=1.2, zorder=1)
             axes.set_title(title, loc="left", fontsize=10, color=INK)
             axes.set_xlabel("optimiser step")
@@ -156,6 +149,28 @@ def save(figure: Any, path: str | Path) -> tuple[Path, Path]:
     return png, svg
 
 
+def finish_k_axes(
+    axes: Any, largest: int, lowest: float, ends: Sequence[tuple[float, str, str]], titles: tuple[str, str]
+) -> None:
+    """Scales, labels and names of the curves of a Pass@k figure.
+
+    Args:
+        axes: with the curves drawn.
+        largest: k at the right end.
+        lowest: smallest value drawn.
+        ends: (value at its right end, name, colour) of each curve.
+        titles: heading and subtitle.
+    """
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(default_ks(largest), [str(k) for k in default_ks(largest)])
+    axes.minorticks_off()
+    axes.set_xlim(0.92, largest * 1.03)
+    axes.set_ylim(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.02)
+    axes.set_xlabel("k, samples per problem (log scale)")
+    _label_ends(axes, largest, ends)
+    _title(axes, *titles)
+
+
 def _need(runs: Sequence[Run]) -> None:
     if not runs:
         raise InputError("a figure needs at least one run; found none")
@@ -173,7 +188,7 @@ def figure_of(size: tuple[float, float]) -> Any:
     return figure
 
 
-def _draw(
+def draw_curve(
     axes: Any,
     x: Any,
     intervals: Sequence[Interval],
@@ -183,6 +198,7 @@ def _draw(
     alpha: float,
     label: str = "",
 ) -> None:
+    """A line with markers and its band."""
     low, mid, high = (np.asarray([getattr(i, end) for i in intervals]) for end in ("low", "value", "high"))
     axes.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
     axes.plot(x, mid, line, color=colour, marker=marker, ms=4.5, mec="white", mew=0.7, lw=2, label=label)

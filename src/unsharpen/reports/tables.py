@@ -123,6 +123,40 @@ def to_csv(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
+def to_latex(rows: Sequence[Row], *, caption: str = "", label: str = "") -> str:
+    r"""A table for a paper: booktabs, intervals in small print below the values.
+
+    Needs \usepackage{booktabs} and, for intervals, nothing else. What comes from labels is escaped.
+
+    >>> row = Row("GRPO_1", 600, 200, 128, {"Pass@1": Interval(0.565, 0.53, 0.6), "Pass@256": None})
+    >>> print(to_latex([row]))
+    \begin{tabular}{lrr}
+    \toprule
+    model & Pass@1 & Pass@256 \\
+    \midrule
+    GRPO\_1 & .565 {\scriptsize [.53, .60]} & --- \\
+    \bottomrule
+    \end{tabular}
+    """
+    columns = list(rows[0].values) if rows else []
+    lines = [" & ".join(["model", *map(_latex, columns)]) + r" \\", r"\midrule"]
+    group = ""
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{_latex(group)}}}}} \\")
+        cells = []
+        for column in columns:
+            value, _, bounds = cell(row.values[column]).partition(" [")
+            cells.append(_latex(value) + (rf" {{\scriptsize [{_latex(bounds)}}}" if bounds else ""))
+        lines.append(" & ".join([_latex(row.label), *cells]) + r" \\")
+    table = [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
+    if not caption and not label:
+        return "\n".join(table)
+    above = [rf"\caption{{{_latex(caption)}}}"] * bool(caption) + [rf"\label{{{label}}}"] * bool(label)
+    return "\n".join([r"\begin{table}", r"\centering", *above, *table, r"\end{table}"])
+
+
 def to_rich(rows: Sequence[Row], title: str = "") -> Any:
     """A `rich.table.Table` for the terminal, intervals on a dim second line; fits 80 columns."""
     text, table = require("rich.text").Text, require("rich.table").Table
@@ -147,6 +181,27 @@ def to_rich(rows: Sequence[Row], title: str = "") -> Any:
 def cell(value: Value) -> str:
     """The value as text; a dash where there is none."""
     return "—" if value is None else str(value)
+
+
+_LATEX = {
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after the end of a row it would be taken for an option
+    "—": "---",
+    "–": "--",
+    "−": "$-$",
+    "\n": " ",
+}
+
+
+def _latex(text: str) -> str:
+    """The text as LaTeX that prints it."""
+    return "".join(_LATEX.get(char, char) for char in text if char >= " " or char == "\n")
 
 
 def _row(label: str, evaluation: Evaluation, ks: Sequence[int], group: str = "") -> Row:

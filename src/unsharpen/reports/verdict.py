@@ -72,14 +72,14 @@ def _verdict(label: str, run: Run, k: int) -> Verdict:
         text = f"{', '.join(values.values())}, on different problems: the change can't be judged."
         return Verdict(label, "not comparable", text)
     changes = {j: _difference(final, base, j) for j in values}
-    outcome, words = _judge(changes[1], changes[k], k)
+    outcome, words = judge(changes[1], changes[k], k)
     numbers = ", ".join(f"{values[j]} ({_signed(changes[j])})" for j in values)
     caught = crossover(base.num_samples, base.num_correct, final.num_samples, final.num_correct)
     return Verdict(label, outcome, f"{numbers}. {words} {_catch_up(caught)}")
 
 
-def _judge(first: Interval, many: Interval, k: int) -> tuple[str, str]:
-    """The outcome and its sentence, from the change at one try and at k tries."""
+def judge(first: Interval, many: Interval, k: int) -> tuple[str, str]:
+    """The outcome in a word or two, and its sentence, from the intervals of the changes at one try and at k tries."""
     gain, loss = first.low > 0, first.high < 0
     more, fewer = many.low > 0, many.high < 0
     if loss:

@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PrinterCallback
 
+from unsharpen.engines.monitor import CollapseMonitor
 from unsharpen.reports import dynamics_figure, load_run, pass_at_k_figure, save, write_report
 from unsharpen.training.build import build_trainer, load_tokenizer, provenance
 from unsharpen.training.callbacks import (
@@ -100,7 +101,7 @@ def _train(
             done=folder.evaluated_steps(),
         )
         trainer.remove_callback(PrinterCallback)
-        for callback in (MetricsWriter(folder, report), evaluator, stop, NoStepTooMany()):
+        for callback in (MetricsWriter(folder, report), evaluator, CollapseMonitor(), stop, NoStepTooMany()):
             trainer.add_callback(callback)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -1,0 +1,19 @@
+"""The report on evaluations: one page about one model or several, its figures, and a table for a paper."""
+
+from unsharpen.reports.evaluation.compare import Model, Verdict, evaluation_rows, models_of, verdicts
+from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
+from unsharpen.reports.evaluation.folder import read_evaluation
+from unsharpen.reports.evaluation.page import evaluation_page, write_evaluation_report
+
+__all__ = [
+    "Model",
+    "Verdict",
+    "curves_figure",
+    "evaluation_page",
+    "evaluation_rows",
+    "heat_figure",
+    "models_of",
+    "read_evaluation",
+    "verdicts",
+    "write_evaluation_report",
+]

@@ -1,0 +1,166 @@
+"""The page about evaluations: verdicts, curves, problems and samples in one file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from unsharpen.errors import InputError
+from unsharpen.metrics import SampleTable
+from unsharpen.reports.evaluation.compare import Model, Verdict, evaluation_rows, models_of, verdicts
+from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
+from unsharpen.reports.evaluation.payload import Caps, payload, shortened, to_script
+from unsharpen.reports.html import GLOSSARY, glossary_html, table_html
+from unsharpen.reports.plots import save
+from unsharpen.reports.style import CSS
+from unsharpen.reports.tables import Row, to_latex
+
+_SCRIPTS = ("dom.js", "curves.js", "problems.js", "samples.js", "main.js")
+_STYLES = 6  # colours and marks of style.css
+_LONGEST_SETTING = 2_000
+_WORDS = {
+    **{key: GLOSSARY[key] for key in ("Pass@k", "Brackets and bands", "Distinct solutions", "Effective solutions")},
+    "Overtaken at k": "The smallest k at which the first model is at least as good, on the problems of both.",
+    "Sharpened": "Right more often at the first try, but fewer problems solved in many: probability was moved onto "
+    "what the first model finds in some tries anyway.",
+    "Undecided": "The interval of the change holds 0. More problems narrow it; more samples per problem hardly do.",
+    "Undefined": "Nothing to average: for instance no correct sample whose solution is known.",
+}
+
+
+def write_evaluation_report(
+    tables: Sequence[SampleTable], path: str | Path, *, title: str = "How often, and in how many ways"
+) -> Path:
+    """Write the report on one model or several as one HTML file, with figures and a LaTeX table beside it.
+
+    The page loads nothing: it works from a file, follows the reader's light or dark setting, and can be used with a
+    keyboard and a screen reader. Whatever comes from samples is shown as text. Its size is bounded: counts of all
+    problems, samples of at most 400 of them, all caps stated on the page.
+
+    Beside the page: ``pass-at-k.png`` and ``.svg``, ``heat-map.png`` and ``.svg``, ``results.tex`` (booktabs).
+
+    Args:
+        tables: samples of each model; the first one is the reference, for instance the base model. Problems are paired
+            by their ids.
+        path: the file to write.
+        title: heading of the page.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: no table, a problem without samples, or a path that can't be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    target = Path(path)
+    models = models_of(tables)
+    rows = evaluation_rows(models)
+    page = evaluation_page(models, rows, title=title)
+    figures = {"pass-at-k.png": curves_figure(models), "heat-map.png": heat_figure(models)}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8", errors="replace")
+        target.with_name("results.tex").write_text(to_latex(rows) + "\n", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"the report needs a writable path; {target} is not: {error}") from error
+    for name, figure in figures.items():
+        save(figure, target.with_name(name))
+    return target
+
+
+def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str) -> str:
+    """The page as text."""
+    data, caps = payload(models)
+    script = "\n".join(map(_asset, _SCRIPTS))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = {
+        "TITLE": escape(title),
+        "HASH": f"sha256-{digest}",
+        "STYLE": CSS + _asset("style.css"),
+        "ABOUT": escape(_about(models)),
+        "VERDICTS": _verdicts(models, verdicts(models, rows)),
+        "TABLE": f'<div class="results">{table_html(rows, _caption(models))}</div>',
+        "CAPS": escape(_caps(models, caps)),
+        "SETTINGS": "".join(map(_settings, models)),
+        "GLOSSARY": glossary_html(_WORDS),
+        "DATA": to_script(data),
+        "SCRIPT": script,
+    }
+    return re.sub(
+        r"\{\{([A-Z]+)\}\}", lambda match: parts[match[1]], _asset("page.html")
+    )  # one pass: no text is a template
+
+
+def _about(models: Sequence[Model]) -> str:
+    settings = models[0].table.settings
+    facts = [
+        f"{key} {settings[key]}" for key in ("task", "split", "temperature", "top_p") if settings.get(key) is not None
+    ]
+    return shortened(" · ".join([*facts, _sizes(models)]), _LONGEST_SETTING)
+
+
+def _sizes(models: Sequence[Model]) -> str:
+    problems = sorted({m.table.num_problems for m in models})
+    samples = sorted({int(n) for m in models for n in (m.table.num_samples.min(), m.table.num_samples.max())})
+    return f"{_range(problems)} problems · {_range(samples)} samples each"
+
+
+def _range(values: Sequence[int]) -> str:
+    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+
+
+def _caption(models: Sequence[Model]) -> str:
+    uneven = [m.label for m in models if m.table.num_samples.min() != m.table.num_samples.max()]
+    text = "Means over problems, with 95 % intervals."
+    if uneven:
+        text += f" Problems of {', '.join(uneven)} have different numbers of samples: k ends at the smallest."
+    return text
+
+
+def _verdicts(models: Sequence[Model], found: Sequence[Verdict]) -> str:
+    lead = ""
+    if len(models) > 1:
+        lead = f'<p class="lead">Against {escape(models[0].label)}, in percentage points:</p>\n'
+    first = len(models) - len(found)
+    cards = "".join(
+        f'<li class="card verdict s{(i + first) % _STYLES}"><h3>{escape(v.label)} '
+        f"<span>— {escape(v.outcome)}</span></h3><p>{escape(v.text)}</p></li>\n"
+        for i, v in enumerate(found)
+    )
+    return f'{lead}<ul class="cards">\n{cards}</ul>'
+
+
+def _caps(models: Sequence[Model], caps: Caps) -> str:
+    silent = [model.label for model in models if model.table.completions is None]
+    return caps.text + (f" The texts of {', '.join(silent)} were not kept." if silent else "")
+
+
+def _settings(model: Model) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_setting(value))}</td></tr>\n'
+        for key, value in model.table.settings.items()
+    )
+    body = f'<table class="settings"><tbody>{rows}</tbody></table>' if rows else "<p>No settings were recorded.</p>"
+    return f'<details class="card"><summary>{escape(model.label)}</summary>\n{body}</details>\n'
+
+
+def _setting(value: Any) -> str:
+    text = value if isinstance(value, str) else _json(value)
+    return shortened(text, _LONGEST_SETTING)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = dict(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _asset(name: str) -> str:
+    return files("unsharpen.reports").joinpath("evaluation", name).read_text(encoding="utf-8")

@@ -1,0 +1,316 @@
+"""The report on evaluations without a browser: verdicts, tables, caps, escaping, files, folders."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.reports.evaluations import HOSTILE, about, hostile_table, rows, table, write_evaluation
+
+from unsharpen.errors import DataError, InputError
+from unsharpen.metrics import Interval, SampleTable, bootstrap_mean, crossover, pass_at_k
+from unsharpen.reports import to_latex
+from unsharpen.reports.evaluation import (
+    evaluation_page,
+    evaluation_rows,
+    models_of,
+    read_evaluation,
+    verdicts,
+    write_evaluation_report,
+)
+from unsharpen.reports.evaluation import payload as payload_module
+from unsharpen.reports.evaluation.compare import bootstrap_columns, points
+from unsharpen.reports.evaluation.payload import payload, to_script
+from unsharpen.reports.tables import Row
+
+
+def counted(label: str, correct: list[int], n: int, *, solution: str | None = "s", first: int = 0) -> SampleTable:
+    """A table from counts: problem i has n samples, the first correct[i] of them right."""
+    made = [
+        {"problem_id": str(first + p), "correct": i < c, "canonical": solution if i < c else None}
+        for p, c in enumerate(correct)
+        for i in range(n)
+    ]
+    return SampleTable.from_rows(made, label=label)
+
+
+def judged(*tables: SampleTable) -> list[tuple[str, str]]:
+    models = models_of(tables)
+    return [(v.outcome, v.text) for v in verdicts(models, evaluation_rows(models))]
+
+
+def test_columns_are_bootstrapped_as_one_by_one() -> None:
+    columns = [np.random.default_rng(i).random(70) for i in range(3)]
+    for ours, column in zip(bootstrap_columns(columns), columns, strict=True):
+        theirs = bootstrap_mean(column)
+        np.testing.assert_allclose(
+            [ours.value, ours.low, ours.high], [theirs.value, theirs.low, theirs.high], rtol=1e-12
+        )
+
+
+def test_a_sharpened_model_is_told_with_its_numbers() -> None:
+    base = counted("base", [8] * 40, 64)  # Pass@1 .125, Pass@64 1
+    trained = counted("trained", [64] * 20 + [0] * 20, 64)  # .5 at every k
+    ((outcome, text),) = judged(base, trained)
+    assert outcome == "sharpened"
+    assert text.startswith("Pass@1 +37.5 [")
+    assert "; Pass@64 −50.0 [" in text
+    found = crossover(64, [8] * 40, 64, [64] * 20 + [0] * 20)
+    assert f"Overtaken by base from k = {found.k} [" in text
+    # 1 - C(56, k) / C(64, k) >= .5 first at k = 5: 1 - (56 55 54 53 52) / (64 63 62 61 60) = .499, at 6 .567
+    assert found.k == 6
+    assert "Effective correct solutions, where both solve it (20 problems): 1.0 against 1.0, about as many." in text
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "outcome", "words"),
+    [
+        (counted("b", [1, 2] * 20, 8), counted("t", [1, 2] * 20, 8), "undecided", "can be told from chance"),
+        (counted("b", [1, 2] * 20, 8), counted("t", [6, 7] * 20, 8), "kept", "b draws level at k = 8 [8, 8]."),
+        (counted("b", [1, 0] * 20, 8), counted("t", [6, 7] * 20, 8), "better at both", "Not overtaken by b within 8 "),
+        (counted("b", [1] * 9, 1), counted("t", [0] * 9, 1), "worse", "With one sample a problem nothing"),
+        (counted("b", [1] * 9, 4), counted("t", [1] * 9, 4, first=50), "not comparable", "No problem in common with b"),
+        (
+            counted("b", [1] * 9, 4),
+            counted("t", [1] * 9, 4, first=5),
+            "undecided",
+            "the 4 problems that both answered; 10",
+        ),
+        (counted("b", [1] * 9, 4), counted("t", [1] * 9, 4, solution=None), "undecided", "Diversity is undefined"),
+    ],
+)
+def test_verdicts(base: SampleTable, other: SampleTable, outcome: str, words: str) -> None:
+    ((found, text),) = judged(base, other)
+    assert found == outcome
+    assert words in text
+
+
+def test_one_model_has_numbers_but_no_verdict() -> None:
+    ((outcome, text),) = judged(counted("b", [2] * 5, 4))
+    assert outcome == "no comparison"
+    assert text.startswith("Pass@1 .500 [.50, .50]; Pass@4 1.000 [1.00, 1.00].")
+    ((_, text),) = judged(counted("b", [0] * 5, 4))
+    assert "Diversity is undefined" in text
+
+
+def test_rows_are_those_of_the_metrics() -> None:
+    tables = [table("base", 1.0, problems=30, n=16), table("GRPO", 3.0, problems=30, n=16)]
+    base, grpo = evaluation_rows(models_of(tables))
+    assert list(base.values) == [
+        *("Pass@1", "Pass@8", "Pass@16"),
+        *("distinct solutions", "effective solutions", "overtaken at k"),
+    ]
+    for made, row in zip(tables, (base, grpo), strict=True):
+        for k in (1, 8, 16):
+            values = pass_at_k(made.num_samples, made.num_correct, k)
+            assert str(row.values[f"Pass@{k}"]) == str(bootstrap_mean(values))
+    assert base.values["overtaken at k"] is None
+    assert str(grpo.values["overtaken at k"]) == str(
+        crossover(tables[0].num_samples, tables[0].num_correct, tables[1].num_samples, tables[1].num_correct)
+    )
+
+
+def test_problems_are_paired_by_id_not_by_order() -> None:
+    made = rows(1.0, problems=12, n=8, seed=3)
+    back = [row for row in made if int(row["problem_id"]) % 2] + [row for row in made if not int(row["problem_id"]) % 2]
+    one, other = (SampleTable.from_rows(each, label=name) for each, name in ((made, "a"), (back, "b")))
+    assert one.problem_ids != other.problem_ids
+    ((outcome, text),) = judged(one, other)
+    assert outcome == "undecided"
+    assert text.startswith("Pass@1 0.0 [0.0, 0.0]; Pass@8 0.0 [0.0, 0.0].")
+
+
+def test_points() -> None:
+    assert points(Interval(0.041, 0.02, 0.063)) == "+4.1 [+2.0, +6.3]"
+    assert points(Interval(-0.098, -0.2, 0.0001)) == "−9.8 [−20.0, 0.0]"
+
+
+def test_latex() -> None:
+    latex = to_latex(
+        [Row("100% a_b [x] \\ {y} #1 $2 ~^&<|>", 0, 1, 1, {"Pass@1": Interval(0.5, 0.4, 0.6), "k": None}, "few: 1–2")],
+        caption="50 %",
+        label="tab:x",
+    )
+    assert latex.splitlines() == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{50 \%}",
+        r"\label{tab:x}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"model & Pass@1 & k \\",
+        r"\midrule",
+        r"\multicolumn{3}{l}{\emph{few: 1--2}} \\",
+        r"100\% a\_b {[}x] \textbackslash{} \{y\} \#1 \$2 \textasciitilde{}\textasciicircum{}\&\textless{}"
+        r"\textbar{}\textgreater{} & .500 {\scriptsize [.40, .60]} & --- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
+def test_the_page_and_what_lies_beside_it(tmp_path: Path) -> None:
+    page = write_evaluation_report(
+        [table("base", 1.0, problems=8, n=4), table("GRPO", 3.0, problems=8, n=4)], tmp_path / "new" / "report.html"
+    )
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        *("heat-map.png", "heat-map.svg", "pass-at-k.png", "pass-at-k.svg", "report.html", "results.tex"),
+    ]
+    text = page.read_text("utf-8")
+    assert not re.search(
+        r"(?:src|href)=|@import|url\(|\bfetch\(|XMLHttpRequest|https?:(?!//www\.w3\.org/2000/svg)", text
+    )
+    assert text.count("<script") == text.count("</script>") == 2
+    assert "script-src 'sha256-" in text
+    for words in (
+        "temperature 1.0",
+        "8 problems",
+        "4 samples each",
+        "sharpened" if "sharpened" in text else "undecided",
+    ):
+        assert words in text
+    assert (page.parent / "results.tex").read_text("utf-8").startswith("\\begin{tabular}{lrrrrr")
+
+
+def test_hostile_texts_end_no_script_and_make_no_element() -> None:
+    models = models_of([hostile_table(), hostile_table()])
+    text = evaluation_page(models, evaluation_rows(models), title=HOSTILE[0])
+    assert text.count("<script") == text.count("</script>") == 2
+    assert "<img" not in text
+    assert 'onerror="' not in text
+    data = re.search(r'id="data">(.*?)</script>', text, flags=re.DOTALL)
+    assert data is not None
+    assert data[1].isascii()
+    assert not set("<>&") & set(data[1])
+    assert HOSTILE[0] in json.loads(data[1])["models"][0]["label"]
+    assert json.loads(to_script(HOSTILE)) == HOSTILE
+
+
+def test_a_large_evaluation_gives_a_bounded_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload_module, "_BROWSED", 20)
+    monkeypatch.setattr(payload_module, "_TEXT_BUDGET", 40_000)
+    made = table("base", 1.0, problems=300, n=16)
+    made = replace(made, completions=[text + "x" * 5_000 for text in made.completions or ()])
+    data, caps = payload(models_of([made, made]))
+    assert (caps.browsed, caps.problems, caps.per_group, caps.longest) == (20, 300, 1, 200)
+    assert "Samples of 20 of 300 problems" in caps.text
+    assert len(data["samples"]) == 20
+    assert len(data["models"][0]["c"]) == 300
+    texts = [t for each in data["samples"].values() for m in each for g in m["groups"] for t in g["texts"]]
+    assert all("characters left out" in text for text in texts)
+    assert sum(map(len, texts)) < 20 * 2 * 12 * 300
+    rates = made.num_correct / made.num_samples
+    shown = rates[[int(p) for p in data["samples"]]]
+    assert (shown.min(), shown.max()) == (rates.min(), rates.max())  # from the hardest to the easiest
+
+
+def test_rare_answers_beyond_the_cap_are_counted() -> None:
+    made = [{"problem_id": "p", "correct": True, "canonical": f"s{i}", "completion": "x"} for i in range(30)]
+    data, _ = payload(models_of([SampleTable.from_rows(made, label="m")]))
+    (found,) = data["samples"]["0"]
+    assert len(found["groups"]) == 12
+    assert found["rest"] == [18, 18]
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([], "at least one table"),
+        ([SampleTable.from_rows([], label="m")], "at least one problem; m has none"),
+        (
+            [
+                SampleTable(
+                    label="m",
+                    problem_ids=["a", "b"],
+                    problem=np.zeros(1, dtype=np.int64),
+                    correct=np.ones(1, dtype=bool),
+                    answers=np.full(1, -1),
+                )
+            ],
+            "1 of 2 of m have none .first: 'b'.",
+        ),
+    ],
+)
+def test_refuses(tables: list[SampleTable], words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        write_evaluation_report(tables, tmp_path / "r.html")
+
+
+def test_an_unwritable_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="writable path"):
+        write_evaluation_report([table("base", 1.0, problems=2, n=2)], tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ folders
+
+SOME = rows(1.0, problems=3, n=4, seed=0)
+MakeRows = Callable[[], list[dict[str, Any]]]
+
+
+def test_a_folder_is_read(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "run", SOME, about(3), model="org/model", task="countdown")
+    made = read_evaluation(folder)
+    assert (made.label, made.num_problems, made.num_samples.tolist()) == ("org/model", 3, [4, 4, 4])
+    assert made.settings["task"] == "countdown"
+    assert made.problem_texts is not None
+    assert made.multiplicity is not None
+    assert read_evaluation(write_evaluation(tmp_path / "bare", SOME)).label == "bare"
+
+
+def test_a_torn_last_line_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "run", SOME)
+    with (folder / "samples.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"problem_id": "0002", "sam')
+    made = read_evaluation(folder)
+    assert made.num_samples.tolist() == [4, 4, 4]
+    assert made.settings["repaired"] == "samples.jsonl: the torn last line (13) was left out"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"correct": 1}, "line 1: correct must be bool; found 1"),
+        ({"problem_id": 5}, "line 1: problem_id must be str; found 5"),
+        ({"sample_id": True}, "line 1: sample_id must be int; found True"),
+        ({"sample_id": 1}, "sample 1 of problem '0000' comes twice"),
+        ({"canonical": 7}, "line 1: canonical must be text or null; found int"),
+        ({"logprob": "low"}, "line 1: logprob must be a number or null; found str"),
+    ],
+)
+def test_a_bad_sample(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    folder = write_evaluation(tmp_path / "run", [{**SOME[0], **change}, *SOME[1:]])
+    with pytest.raises(DataError, match=re.escape(words)):
+        read_evaluation(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("samples.jsonl", "", "at least one sample"),
+        ("samples.jsonl", "nonsense\n" + json.dumps(SOME[0]), "line 1: not JSON"),
+        ("samples.jsonl", "[1]\n", "line 1: must be an object"),
+        ("settings.json", "[1]", "must be a JSON object; found list"),
+        ("settings.json", "{", "must be a JSON object"),
+        ("problems.jsonl", '{"text": "x"}\n', "problem_id must be str; found None"),
+    ],
+)
+def test_a_bad_file(tmp_path: Path, name: str, text: str, words: str) -> None:
+    folder = write_evaluation(tmp_path / "run", SOME)
+    (folder / name).write_text(text, "utf-8")
+    with pytest.raises(DataError, match=re.escape(words)):
+        read_evaluation(folder)
+
+
+def test_no_folder_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds samples\.jsonl"):
+        read_evaluation(tmp_path)
+    folder = write_evaluation(tmp_path / "run", SOME)
+    (folder / "samples.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_evaluation(folder)
