@@ -1,0 +1,66 @@
+"""Where a completion has its answer, and what can be said of an answer without reading it as mathematics."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_ANSWER_CHARS: Final = 2_000
+"""Longer answers reach no parser."""
+
+_BOXES: Final = ("\\boxed", "\\fbox")
+_MAX_BOXES: Final = 8
+_OPENING: Final = re.compile(r"\s{0,8}\{")
+_MARKS: Final = re.compile(r"\\\\(?!boxed)|\\[{}]|([{}])")
+_INTEGER: Final = re.compile("[+-]?[0-9]{1,40}")
+_NOTHING: Final = re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\?[$]")
+_SPACE: Final = re.compile(r"(?:(?<!\\)\\[,;:! ]|[\s~])+")
+_LOOSE: Final = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
+
+
+def last_boxed(text: str) -> str | None:
+    r"""What the last complete ``\boxed{...}`` or ``\fbox{...}`` encloses; None where there is none.
+
+    Looks at a few last boxes, each no further than ``MAX_ANSWER_CHARS``, so the time is linear in the length of the
+    text. What is longer comes back cut to one character more than the limit. Braces behind a backslash don't count.
+
+    >>> last_boxed(r"first \boxed{1}, then \boxed{\frac{1}{2}}")
+    '\\frac{1}{2}'
+    """
+    end = len(text)
+    for _ in range(_MAX_BOXES):
+        end, box = max((text.rfind(box, 0, end), box) for box in _BOXES)
+        if end < 0:
+            return None
+        opening = _OPENING.match(text, end + len(box))
+        if opening is None:
+            continue
+        window = text[opening.end() : opening.end() + MAX_ANSWER_CHARS + 1]
+        depth = 1
+        for mark in _MARKS.finditer(window):
+            depth += {"{": 1, "}": -1, None: 0}[mark[1]]
+            if depth == 0:
+                return window[: mark.start()].strip()
+        if len(window) > MAX_ANSWER_CHARS:
+            return window
+    return None
+
+
+def normalise_answer(text: str) -> str:
+    r"""The answer without what changes nothing: spacing, dollar signs, ``\left``, a full stop; integers in one form.
+
+    >>> normalise_answer(r" \left( 1 ,\, 2 \right). ")
+    '(1,2)'
+    >>> normalise_answer("+007")
+    '7'
+    """
+    words = _SPACE.sub(" ", _NOTHING.sub("", text)).strip()
+    compact = _LOOSE.sub("", words).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    if compact.endswith(".") and len(compact) > 1:
+        compact = compact[:-1]
+    return str(int(compact)) if _INTEGER.fullmatch(compact) else compact or text.strip()
+
+
+def is_integer(normalised: str) -> bool:
+    """Whether a normalised answer is a plain integer."""
+    return _INTEGER.fullmatch(normalised) is not None
