@@ -60,8 +60,8 @@ def read_rows(
         return _checked(str(path), _read_hub(str(path), split, subset), columns, limit)
     if hub_id is None or path.suffix.lower() in _READERS:
         raise DataError(
-            f"a data set must be a file, or owner/name, owner/name:split or owner/name:subset:split on the hub; found '{source}', "
-            "which is neither a file nor of that form",
+            "a data set must be a file, or owner/name, owner/name:split or owner/name:subset:split on the hub; "
+            f"found '{source}', which is neither a file nor of that form",
             hint=f"the current folder is {Path.cwd()}; files end in {', '.join(_READERS)}",
         )
     return _checked(str(source), _read_hub(hub_id[1], hub_id[3] or split, hub_id[2] or subset), columns, limit)

@@ -1,4 +1,4 @@
-"""Where a completion has its answer, and what can be said of an answer without reading it as mathematics."""
+"""Where a completion has its answer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ _BOXES: Final = ("\\boxed", "\\fbox")
 _MAX_BOXES: Final = 8
 _OPENING: Final = re.compile(r"\s{0,8}\{")
 _MARKS: Final = re.compile(r"\\\\(?!boxed)|\\[{}]|([{}])")
-_INTEGER: Final = re.compile("[+-]?[0-9]{1,40}")
-_NOTHING: Final = re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\?[$]")
-_SPACE: Final = re.compile(r"(?:(?<!\\)\\[,;:! ]|[\s~])+")
-_LOOSE: Final = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
 
 
 def last_boxed(text: str) -> str | None:
@@ -44,23 +40,3 @@ def last_boxed(text: str) -> str | None:
         if len(window) > MAX_ANSWER_CHARS:
             return window
     return None
-
-
-def normalise_answer(text: str) -> str:
-    r"""The answer without what changes nothing: spacing, dollar signs, ``\left``, a full stop; integers in one form.
-
-    >>> normalise_answer(r" \left( 1 ,\, 2 \right). ")
-    '(1,2)'
-    >>> normalise_answer("+007")
-    '7'
-    """
-    words = _SPACE.sub(" ", _NOTHING.sub("", text)).strip()
-    compact = _LOOSE.sub("", words).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    if compact.endswith(".") and len(compact) > 1:
-        compact = compact[:-1]
-    return str(int(compact)) if _INTEGER.fullmatch(compact) else compact or text.strip()
-
-
-def is_integer(normalised: str) -> bool:
-    """Whether a normalised answer is a plain integer."""
-    return _INTEGER.fullmatch(normalised) is not None

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, get_args
 from unsharpen.errors import InputError
 from unsharpen.tasks import sets
 from unsharpen.tasks.base import Prompt, Verdict
-from unsharpen.tasks.math.answers import MAX_ANSWER_CHARS, is_integer, last_boxed, normalise_answer
+from unsharpen.tasks.math.answers import MAX_ANSWER_CHARS, last_boxed
+from unsharpen.tasks.math.notation import decide, is_integer, normalise_answer
 from unsharpen.tasks.math.pool import Grade, GraderPool, Job, shared_pool
 from unsharpen.tasks.math.problem import MathProblem
 
@@ -141,11 +142,10 @@ class MathTask:
     def _grade(self, jobs: Sequence[Job], num_workers: int | None) -> dict[Job, Grade]:
         grades: dict[Job, Grade] = {}
         for job in dict.fromkeys(jobs):
-            gold, answer = job
-            if gold == answer:
-                grades[job] = Grade("correct")
-            elif is_integer(gold) and is_integer(answer):
-                grades[job] = Grade("wrong_answer", answer)
+            decision = decide(*job)
+            if decision is not None:
+                canonical = job[1] if is_integer(job[1]) else None
+                grades[job] = Grade("correct") if decision else Grade("wrong_answer", canonical)
             elif job in self._grades:
                 grades[job] = self._grades[job]
         left = [job for job in dict.fromkeys(jobs) if job not in grades]

@@ -1,7 +1,7 @@
 """The process that grades. Run as a script by ``pool.py``; imports the standard library and math-verify only.
 
-One JSON object a line. In: ``{"gold": ..., "answer": ...}``. Out, first: ``{"ready": true}`` or ``{"failed": why}``. Out,
-per job: ``{"correct": ..., "readable": ...}``, and for a readable wrong answer ``{"canonical": text or null}`` behind it.
+One JSON object a line. In: ``{"gold": ..., "answer": ...}``. Out, first: ``{"ready": true}`` or ``{"failed": why}``.
+Out, per job: ``{"correct": ..., "readable": ...}``; behind it ``{"canonical": text or null}`` if wrong but readable.
 It ends when its input ends, and by itself where a job takes far more processor time than it may.
 """
 
@@ -72,13 +72,20 @@ def _load() -> tuple[Callable[[str, str], tuple[bool, bool]], Callable[[str], st
     @lru_cache(maxsize=512)
     def read(text: str) -> list[Any]:
         """What math-verify makes of a text: an expression if it finds one, and the text."""
-        return list(parse(f"\\boxed{{{text}}}", extraction_config=target, parsing_timeout=None))
+        found = parse(f"\\boxed{{{text}}}", extraction_config=target, parsing_timeout=None)
+        return [_with_plain_symbols(value) for value in found]
+
+    def equal(gold: str, answer: str) -> bool:
+        wanted, found = read(gold), read(answer)
+        if verify(wanted, found, timeout_seconds=None, allow_set_relation_comp=True):
+            return not _differ_in_size(wanted, found)
+        return bool(wanted and found) and _same_solutions(wanted[0], found[0])
 
     def grade(gold: str, answer: str) -> tuple[bool, bool]:
-        wanted, found = read(gold), read(answer)
-        readable = any(not isinstance(value, str) for value in found)
-        correct = bool(verify(wanted, found, timeout_seconds=None))
-        return correct and not _differ_in_size(wanted, found), readable
+        correct = equal(gold, answer)
+        if not correct and gold.endswith("\\%") and not answer.endswith("%"):
+            correct = equal(gold[:-2], answer)  # who asks for a percentage gets a number
+        return correct, any(not isinstance(value, str) for value in read(answer))
 
     def canonical(answer: str) -> str | None:
         try:
@@ -88,6 +95,42 @@ def _load() -> tuple[Callable[[str, str], tuple[bool, bool]], Callable[[str], st
         return text if text and len(text) <= MAX_CANONICAL_CHARS else None
 
     return grade, canonical
+
+
+def _with_plain_symbols(value: Any) -> Any:
+    """The imaginary unit for i, and one kind of every other symbol; math-verify has two, real or not by the text."""
+    import sympy
+
+    symbols = getattr(value, "free_symbols", set())
+    if all(symbol.is_real for symbol in symbols) and "i" not in map(str, symbols):
+        return value
+    return value.xreplace({s: sympy.I if s.name == "i" else sympy.Symbol(s.name, real=True) for s in symbols})
+
+
+def _same_solutions(wanted: Any, found: Any) -> bool:
+    """Whether two inequalities in one unknown have the same solutions: 1 < x < 2 and 2 > x > 1, x > 3 and 2x > 6."""
+    import sympy
+    from latex2sympy2_extended.logic import And
+
+    kinds = (sympy.Gt, sympy.Ge, sympy.Lt, sympy.Le, And)
+    if not all(isinstance(value, kinds) for value in (wanted, found)):
+        return False
+    unknowns = wanted.free_symbols
+    if len(unknowns) != 1 or found.free_symbols != unknowns:
+        return False
+    try:
+        a, b = (_solutions(value) for value in (wanted, found))
+        return bool(a == b)
+    except Exception:  # sympy can't solve it
+        return False
+
+
+def _solutions(value: Any) -> Any:
+    """The set of solutions; the chain of math-verify is no And of sympy's."""
+    import sympy
+
+    parts = [value] if value.is_Relational else value.args
+    return sympy.Intersection(*(part.as_set() for part in parts))
 
 
 def _differ_in_size(wanted: list[Any], found: list[Any]) -> bool:
