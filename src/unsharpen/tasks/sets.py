@@ -72,6 +72,7 @@ def load_problems(
     split: str = "train",
     problem_column: str | None = None,
     answer_column: str | None = None,
+    fallback: bool = False,
 ) -> list[MathProblem]:
     """Load problems; all of them, or an error.
 
@@ -85,26 +86,33 @@ def load_problems(
         split: the split of a hub data set that names none.
         problem_column: the column of the question; None takes the first of ``PROBLEM_COLUMNS`` that there is.
         answer_column: the column of the answer; None takes the first of ``ANSWER_COLUMNS`` that there is.
+        fallback: look for the usual columns where those two are missing. A named set always has its own.
 
     Raises:
         DataError: the source can't be read, has no rows or lacks a column, or a row has no usable question or answer;
             names the row.
         InputError: the limit is below 1.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be at least 1 or None; found {limit}")
     named = SETS.get(source) if not os.path.exists(source) else None
+    names: list[tuple[str, ...]]
     if named is not None:
-        if limit is not None and limit < 1:
-            raise InputError(f"limit must be at least 1 or None; found {limit}")
         rows = hub.read_rows(named.hub_id, columns=(), split=named.split, subset=named.subset)
+        names = [(named.columns.problem,), (named.columns.answer,)]
     else:
         rows = hub.read_rows(source, columns=(), split=split, limit=limit)
-    like_columns = named.columns if named is not None else SETS[like].columns if like in SETS else None
+        own = (SETS[like].columns.problem, SETS[like].columns.answer) if like is not None else (None, None)
+        names = [
+            _candidates(problem_column, own[0], PROBLEM_COLUMNS, fallback),
+            _candidates(answer_column, own[1], ANSWER_COLUMNS, fallback),
+        ]
     columns: Columns | None = None
     problems = []
     for number, row in rows:
         try:
             if columns is None:
-                columns = _choose(row, problem_column, answer_column, like_columns, strict=named is not None)
+                columns = Columns(_present(row, names[0], "problem"), _present(row, names[1], "answer"))
             problems.append(problem_from_row(row, columns))
         except InputError as error:
             raise DataError(f"{source}, row {number}: {error.message}", hint=error.hint) from None
@@ -127,24 +135,21 @@ def problem_from_row(row: Mapping[str, Any], columns: Columns) -> MathProblem:
     return MathProblem(text, answer, **more)
 
 
-def _choose(
-    row: Mapping[str, Any], problem: str | None, answer: str | None, like: Columns | None, *, strict: bool
-) -> Columns:
-    """The columns to read: those named by the user, else those of the set, else the usual ones."""
-    found = []
-    for what, given, own, usual in (
-        ("problem", problem, like and like.problem, PROBLEM_COLUMNS),
-        ("answer", answer, like and like.answer, ANSWER_COLUMNS),
-    ):
-        candidates = (given,) if given else (own,) if strict and own else (*([own] if own else []), *usual)
-        present = [name for name in candidates if name and _has(row, name)]
-        if not present:
-            raise DataError(
-                f"needs a {what} in the column {' or '.join(map(str, candidates))}; found {', '.join(map(str, row))}",
-                hint=None if strict else f"name it: --{what}-column, or {what}_column in Python",
-            )
-        found.append(present[0])
-    return Columns(*found)
+def _candidates(given: str | None, own: str | None, usual: tuple[str, ...], fallback: bool) -> tuple[str, ...]:
+    """Where to look for a column, in order."""
+    if given is not None and not fallback:
+        return (given,)
+    return (*filter(None, (given, own)), *usual)
+
+
+def _present(row: Mapping[str, Any], candidates: tuple[str, ...], what: str) -> str:
+    for name in candidates:
+        if _has(row, name):
+            return name
+    raise DataError(
+        f"needs the {what} in a column {' or '.join(dict.fromkeys(candidates))}; found {', '.join(map(str, row))}",
+        hint=f"say which: --{what}-column, or {what}_column in Python" if len(candidates) > 1 else None,
+    )
 
 
 def _has(row: Mapping[str, Any], column: str) -> bool:

@@ -159,7 +159,9 @@ class MathTask:
                 del self._grades[job]
         return grades
 
-    def load(self, source: str | None = None, *, limit: int | None = None, split: str = "train") -> list[MathProblem]:
+    def load(
+        self, source: str | None = None, *, limit: int | None = None, split: str = "train", fallback: bool = False
+    ) -> list[MathProblem]:
         """Load problems; see ``sets.load_problems``. Without a source, the named set of the task's name."""
         source = source if source is not None else self.source
         if source is None:
@@ -167,8 +169,15 @@ class MathTask:
                 f"the task {self.name} needs to know where its problems are",
                 hint=f"give a file, a data set of the hub, or one of {', '.join(sets.SETS)}",
             )
-        columns = {"problem_column": self.problem_column, "answer_column": self.answer_column}
-        return sets.load_problems(source, like=self.source, limit=limit, split=split, **columns)
+        return sets.load_problems(
+            source,
+            like=self.source,
+            limit=limit,
+            split=split,
+            problem_column=self.problem_column,
+            answer_column=self.answer_column,
+            fallback=fallback,
+        )
 
     def to_row(self, problem: MathProblem) -> dict[str, Any]:
         """The row of a data set: ``problem``, ``answer``, ``source``, ``level``."""

@@ -101,7 +101,7 @@ def _with_plain_symbols(value: Any) -> Any:
     """The imaginary unit for i, and one kind of every other symbol; math-verify has two, real or not by the text."""
     import sympy
 
-    symbols = getattr(value, "free_symbols", set())
+    symbols: set[Any] = getattr(value, "free_symbols", set())
     if all(symbol.is_real for symbol in symbols) and "i" not in map(str, symbols):
         return value
     return value.xreplace({s: sympy.I if s.name == "i" else sympy.Symbol(s.name, real=True) for s in symbols})
