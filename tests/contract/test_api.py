@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import unsharpen
-from unsharpen import GroupBatch, Method, advantages, get_method, list_methods, metrics, theory
+from unsharpen import GroupBatch, Method, advantages, get_method, list_methods, metrics, tasks, theory
 from unsharpen.advantages import TokenBatch, Transform
 from unsharpen.methods import default_coefficients
 
@@ -77,6 +77,22 @@ def test_exported_names() -> None:
         "pass_at_k_curve",
     ]
 
+    assert sorted(tasks.__all__) == [
+        "CountDown",
+        "CountDownProblem",
+        "Decontamination",
+        "MathProblem",
+        "MathTask",
+        "Prompt",
+        "SETS",
+        "Task",
+        "Verdict",
+        "decontaminate",
+        "get_task",
+        "task_names",
+        "verify_many",
+    ]
+
     assert sorted(theory.__all__) == [
         "Comparison",
         "Estimate",
@@ -120,7 +136,7 @@ def test_exported_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [unsharpen, advantages, metrics, theory])
+@pytest.mark.parametrize("module", [unsharpen, advantages, metrics, tasks, theory])
 def test_every_exported_name_exists(module: Any) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
@@ -269,6 +285,15 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.divide_by_relative_entropy, "()"),
     (advantages.level_correct_modes, "(*, beta)"),
     (unsharpen.suggest_gammas, "(log_probs, correct, *, lengths=None, mask=None, share=0.25)"),
+    (tasks.get_task, "(name, **options)"),
+    (
+        tasks.MathTask,
+        "(*, name='math', answer_format='boxed', problem_column=None, answer_column=None, pool=None)",
+    ),
+    (tasks.MathTask.verify_many, "(self, problems, completions, *, num_workers=None)"),
+    (tasks.MathTask.load, "(self, source=None, *, limit=None, split='train', fallback=False)"),
+    (tasks.MathProblem, "(text, answer, source='', level='')"),
+    (tasks.decontaminate, "(train, evaluation, *, num_words=13, max_common=10)"),
     (metrics.pass_at_k, "(num_samples, num_correct, k)"),
     (theory.tilt, "(log_base, correct, *, a, b, kappa)"),
     (theory.vanilla, "(log_base, correct, *, beta)"),

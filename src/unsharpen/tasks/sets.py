@@ -95,7 +95,7 @@ def load_problems(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1 or None; found {limit}")
-    named = SETS.get(source) if not os.path.exists(source) else None
+    named = SETS.get(source) if not os.path.isfile(source) else None
     names: list[tuple[str, ...]]
     if named is not None:
         rows = hub.read_rows(named.hub_id, columns=(), split=named.split, subset=named.subset)
