@@ -138,14 +138,13 @@ def test_settings_of_the_other_task_are_refused(
     [
         (["--answer-column", "answer"], ["row 1", "answer", "found question, solution, id"]),
         (["--answer-column", "answer.text"], ["row 1", "answer.text"]),
-        (["--method", "ds-grpo-f"], []),
+        (["--method", "gapo", *RENAMED], ["needs the number of solutions of each problem", "the task math"]),
     ],
 )
-def test_columns_that_are_not_there(
+def test_what_the_problems_can_not_give(
     tmp_path: Path, problems: Path, model: Path, arguments: list[str], words: list[str]
 ) -> None:
-    if words:
-        refused(tmp_path / "run", ["--task", "math", "--model", model, "--data", problems, *arguments], words)
+    refused(tmp_path / "run", ["--task", "math", "--model", model, "--data", problems, *arguments], words)
 
 
 def test_nothing_left_to_train_on(tmp_path: Path, problems: Path, model: Path) -> None:

@@ -46,7 +46,7 @@ def fake(tmp_path: Path) -> Iterator[Fake]:
     """Make pools whose grader is a script; a limit that a busy machine keeps."""
     pools = []
 
-    def make(script: str = FAKE, *, time_limit: float = 2.0, num_workers: int = 2) -> GraderPool:
+    def make(script: str = FAKE, *, time_limit: float = 4.0, num_workers: int = 2) -> GraderPool:
         path = tmp_path / "fake.py"
         path.write_text(script, "utf-8")
         pools.append(GraderPool(command=[sys.executable, str(path)], time_limit=time_limit, num_workers=num_workers))
@@ -92,7 +92,7 @@ def test_order_is_kept_and_workers_are_kept(fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome", "detail"),
     [
-        ("hang", "timeout", "over 2 s"),
+        ("hang", "timeout", "over 4 s"),
         ("exit", "grader_crash", "exit code 3"),
         ("killed", "grader_crash", "exit code -9"),
         ("memory", "grader_crash", "exit code 1"),

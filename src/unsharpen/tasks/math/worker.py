@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 MAX_CANONICAL_CHARS = 200
 MAX_OPERATIONS = 100
-SMALL, TOLERANCE = 1e-3, 1e-3
+SMALL, TOLERANCE, ZERO = 1e-3, 1e-3, 1e-60
 
 
 def main() -> None:
@@ -35,6 +35,7 @@ def main() -> None:
     except ImportError as error:
         _send(replies, {"failed": str(error)})
         return
+    grade("\\frac{1}{2}", "0.5")  # the first answer builds the tables of the parser, outside the limit of any other
     _send(replies, {"ready": True})
     for line in sys.stdin:
         job = json.loads(line)
@@ -139,7 +140,7 @@ def _differ_in_size(wanted: list[Any], found: list[Any]) -> bool:
         a, b = (complex(values[0]) for values in (wanted, found))
     except Exception:  # no numbers
         return False
-    return 0 < abs(a) < SMALL and abs(a - b) > TOLERANCE * abs(a)
+    return abs(a) < SMALL and abs(a - b) > TOLERANCE * abs(a) + ZERO
 
 
 def _identity(value: Any) -> str | None:
