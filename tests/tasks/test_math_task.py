@@ -38,6 +38,8 @@ def test_prompts() -> None:
     assert task.prompt(PROBLEM) == text
     assert task.prompt(PROBLEM, chat=True) == [{"role": "user", "content": text}]
     assert MathTask(answer_format="bare").prompt(PROBLEM) == PROBLEM.text
+    told = MathProblem("What is 1 + 1? Put your answer in \\boxed{}.", "2")  # verl's data sets hold whole prompts
+    assert task.prompt(told) == told.text
 
 
 def test_rows_round_trip() -> None:

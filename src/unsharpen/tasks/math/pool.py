@@ -170,6 +170,8 @@ class GraderPool:
                 if grade is not None:
                     grades[worker.job] = grade
                     worker.job = None
+                    if message.get("leaving"):
+                        self._drop(worker)
 
     def _lose(self, worker: _Worker, grades: dict[int, Grade], outcome: Outcome) -> None:
         """A worker died or is late: give its job a grade, and end it."""

@@ -79,12 +79,13 @@ class MathTask:
         return self.name if self.name in sets.SETS else None
 
     def prompt(self, problem: MathProblem, *, chat: bool = False) -> Prompt:
-        r"""The question and where to put the answer; with ``chat``, as a conversation of one user message.
+        r"""The question and where to put the answer, unless it says so itself; with ``chat``, as one user message.
 
         >>> MathTask().prompt(MathProblem("What is $1 + 1$?", "2"))
         'What is $1 + 1$?\nPlease reason step by step, and put your final answer within \\boxed{}.'
         """
-        text = problem.text if self.answer_format == "bare" else f"{problem.text}\n{_INSTRUCTION}"
+        plain = self.answer_format == "bare" or "\\boxed" in problem.text
+        text = problem.text if plain else f"{problem.text}\n{_INSTRUCTION}"
         return [{"role": "user", "content": text}] if chat else text
 
     def verify(self, problem: MathProblem, completion: str) -> Verdict:

@@ -2,6 +2,7 @@
 
 One JSON object a line. In: ``{"gold": ..., "answer": ...}``. Out, first: ``{"ready": true}`` or ``{"failed": why}``.
 Out, per job: ``{"correct": ..., "readable": ...}``; behind it ``{"canonical": text or null}`` if wrong but readable.
+The last message of a job says by ``"leaving": true`` that it was the last job of this process, whose heap has grown.
 It ends when its input ends, and by itself where a job takes far more processor time than it may.
 """
 
@@ -41,11 +42,19 @@ def main() -> None:
         job = json.loads(line)
         _limit_processor_time(seconds)
         correct, readable = grade(job["gold"], job["answer"])
-        _send(replies, {"correct": correct, "readable": readable})
+        leaving = _is_large(memory)
+        _send(replies, {"correct": correct, "readable": readable, "leaving": leaving})
         if readable and not correct:
-            _send(replies, {"canonical": canonical(job["answer"])})
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > memory // 2:
-            return  # a fresh process has a fresh heap
+            identity = canonical(job["answer"])
+            leaving = _is_large(memory)
+            _send(replies, {"canonical": identity, "leaving": leaving})
+        if leaving:
+            return
+
+
+def _is_large(memory: int) -> bool:
+    """Whether so much of the memory is in use that a fresh process is better."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > memory // 2
 
 
 def _limit_processor_time(seconds: int) -> None:
