@@ -113,7 +113,11 @@ class RunConfig:
         if self.seed >= 2**32:
             raise InputError(f"seed must be below 2**32, found {self.seed}")
         if self.task not in task_names():
-            raise InputError(f"task must be one of {', '.join(task_names())}, found {self.task!r}")
+            close = difflib.get_close_matches(self.task, task_names(), n=1)
+            raise InputError(
+                f"task must be one of {', '.join(task_names())}, found {self.task!r}",
+                hint=f"did you mean {close[0]}?" if close else None,
+            )
         self._check_countdown() if self.is_countdown else self._check_maths()
         formats = get_args(AnswerFormat if self.is_countdown else MathAnswerFormat)
         if self.answer_format not in (None, *formats):
