@@ -20,7 +20,7 @@ OPTIONS = {
     ("train",): {
         *("--method", "--method-arg", "--task", "--data", "--eval-data", "--model", "--config", "--seed", "--output"),
         *("--resume", "--steps", "--set", "--lora", "--answer-format", "--problems", "--num-train", "--num-eval"),
-        *("--eval-samples", "--eval-every", "--eval-set"),
+        *("--eval-samples", "--eval-every", "--eval-set", "--problem-column", "--answer-column", "--format-bonus"),
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
     ("metrics",): {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import unsharpen
-from unsharpen import GroupBatch, Method, advantages, diagnosis, get_method, list_methods, metrics, theory
+from unsharpen import GroupBatch, Method, advantages, diagnosis, get_method, list_methods, metrics, tasks, theory
 from unsharpen.advantages import TokenBatch, Transform
 from unsharpen.methods import default_coefficients
 from unsharpen.reports.evaluation import write_evaluation_report
@@ -110,6 +110,22 @@ def test_exported_names() -> None:
         *("advise", "diagnose", "find_turn", "rank_trend", "read_log"),
     ]
 
+    assert sorted(tasks.__all__) == [
+        "CountDown",
+        "CountDownProblem",
+        "Decontamination",
+        "MathProblem",
+        "MathTask",
+        "Prompt",
+        "SETS",
+        "Task",
+        "Verdict",
+        "decontaminate",
+        "get_task",
+        "task_names",
+        "verify_many",
+    ]
+
     assert sorted(theory.__all__) == [
         "Comparison",
         "Estimate",
@@ -153,7 +169,7 @@ def test_exported_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [unsharpen, advantages, diagnosis, metrics, theory])
+@pytest.mark.parametrize("module", [unsharpen, advantages, diagnosis, metrics, tasks, theory])
 def test_every_exported_name_exists(module: Any) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
@@ -302,6 +318,15 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.divide_by_relative_entropy, "()"),
     (advantages.level_correct_modes, "(*, beta)"),
     (unsharpen.suggest_gammas, "(log_probs, correct, *, lengths=None, mask=None, share=0.25)"),
+    (tasks.get_task, "(name, **options)"),
+    (
+        tasks.MathTask,
+        "(*, name='math', answer_format='boxed', problem_column=None, answer_column=None, pool=None)",
+    ),
+    (tasks.MathTask.verify_many, "(self, problems, completions, *, num_workers=None)"),
+    (tasks.MathTask.load, "(self, source=None, *, limit=None, split='train', fallback=False)"),
+    (tasks.MathProblem, "(text, answer, source='', level='')"),
+    (tasks.decontaminate, "(train, evaluation, *, num_words=13, max_common=10)"),
     (metrics.pass_at_k, "(num_samples, num_correct, k)"),
     (metrics.g_pass_at_k, "(num_samples, num_correct, k, tau)"),
     (metrics.mg_pass_at_k, "(num_samples, num_correct, k)"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unsharpen.evaluation.runner import judge
-from unsharpen.tasks import CountDown
+from unsharpen.tasks import CountDown, MathProblem, MathTask
 
 TASK = CountDown(answer_format="bare")
 PROBLEMS = TASK.generate(4, seed=3, sizes=(3,), numbers=(1, 9), multiplicity=(2, None))
@@ -53,3 +53,16 @@ def test_every_sample_is_written(tmp_path: Path) -> None:
 def test_completions_must_fit_the_problems(length: int) -> None:
     with pytest.raises(ValueError, match="zip"):
         judge(TASK, PROBLEMS, [["1"]] * length)
+
+
+def test_maths_has_counts_and_no_solutions_to_tell_apart() -> None:
+    problems = [MathProblem("?", "42"), MathProblem("??", "7")]
+    result = judge(MathTask(), problems, [["\\boxed{42}", "\\boxed{41}"], ["7", "\\boxed{8}"]])
+    assert result == {
+        "num_problems": 2,
+        "num_samples": 2,
+        "num_correct": [1, 0],
+        "distinct_correct": None,
+        "effective_solutions": None,
+        "multiplicity": None,
+    }

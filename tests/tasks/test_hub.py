@@ -84,7 +84,9 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> N
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("source", ["missing.jsonl", "data/missing.csv", "word", "a/b/c", "", "../x/y", "C:\\x"])
+@pytest.mark.parametrize(
+    "source", ["missing.jsonl", "data/missing.csv", "word", "a/b/c", "", "../x/y", "C:\\x", "a/b:c:d:e"]
+)
 def test_what_is_neither_file_nor_hub_id(source: str) -> None:
     with pytest.raises(DataError, match="neither a file nor of that form"):
         read_rows(source, columns=())
@@ -101,21 +103,24 @@ def test_limit_is_checked_at_once() -> None:
         ("owner/name", {}, "train"),
         ("owner/na-me.2", {"split": "test"}, "test"),
         ("owner/name:validation", {"split": "test"}, "validation"),
-        ("owner/name:train[:10]", {}, None),
+        ("owner/name:train[:10]", {}, "train[:10]"),
+        ("owner/name:main:train[:10]", {}, "main train[:10]"),
+        ("owner/name:test", {"subset": "main"}, "main test"),
+        ("owner/name:train[:5]+test[:5]", {}, "train[:5]+test[:5]"),
     ],
 )
-def test_hub(monkeypatch: pytest.MonkeyPatch, source: str, options: dict[str, str], split: str | None) -> None:
+def test_hub(monkeypatch: pytest.MonkeyPatch, source: str, options: dict[str, str], split: str) -> None:
     import datasets
 
     calls = []
 
-    def load_dataset(name: str, *, split: str) -> Any:
-        calls.append((name, split))
+    def load_dataset(name: str, *subset: str, split: str) -> Any:
+        calls.append((name, " ".join((*subset, split))))
         return datasets.Dataset.from_list(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert read(source, **options) == ROWS
-    assert calls == [(source.split(":")[0], split or "train[:10]")]
+    assert calls == [(source.split(":")[0], split)]
     with pytest.raises(DataError, match="row 1: needs the columns question; lacks question; found problem, answer"):
         read(source, ("question",))
 

@@ -54,7 +54,10 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("always", category=UnsharpenWarning)
-    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+    else:
+        warnings.showwarning = lambda *_, **__: None
     try:
         import datasets
         import transformers

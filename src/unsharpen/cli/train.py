@@ -17,12 +17,25 @@ def train(
         str | None, typer.Option(help="A name from `unsharpen methods`. [default: ds-grpo-centered]")
     ] = None,
     method_arg: Annotated[list[str] | None, typer.Option(help="A coefficient, e.g. gamma_p=0.1; repeatable.")] = None,
-    task: Annotated[str | None, typer.Option(help="The task. [default: countdown]")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="countdown, math, or a named set: math500, aime24, ... [default: countdown]"),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Training problems: JSONL, Parquet, CSV or a hub id. [default: generated]")
     ] = None,
     eval_data: Annotated[
-        str | None, typer.Option(help="Problems for evaluation. [default: set apart from --data]")
+        str | None,
+        typer.Option(help="Problems for evaluation, or a named set. [default: of --task, or set apart from --data]"),
+    ] = None,
+    problem_column: Annotated[
+        str | None, typer.Option(help="Maths: the column of the question. [default: problem, question, ...]")
+    ] = None,
+    answer_column: Annotated[
+        str | None, typer.Option(help="Maths: the column of the answer. [default: answer, final_answer, ...]")
+    ] = None,
+    format_bonus: Annotated[
+        float | None, typer.Option(help="Maths: paid for any complete answer. [default: nothing]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Path or hub id. [default: the shipped countdown-tiny]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings in YAML; options override them.")] = None,
@@ -61,6 +74,9 @@ def train(
         "task": task,
         "data": data,
         "eval_data": eval_data,
+        "problem_column": problem_column,
+        "answer_column": answer_column,
+        "format_bonus": format_bonus,
         "model": model,
         "seed": seed,
         "answer_format": answer_format,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from unsharpen.metrics import effective_number
-from unsharpen.tasks import CountDown, CountDownProblem
+from unsharpen.tasks import CountDown, Task, verify_many
 
 
 def judge(
-    task: CountDown,
-    problems: Sequence[CountDownProblem],
+    task: Task[Any],
+    problems: Sequence[Any],
     completions: Iterable[list[str]],
     *,
     multiplicity: Sequence[int] | None = None,
@@ -26,13 +26,14 @@ def judge(
         task: the verifier.
         problems: [P] problems.
         completions: for each problem, in order, the same number n of completions.
-        multiplicity: [P] number of distinct solutions that exist; None counts them, which takes seconds for a problem
-            of 6 numbers.
+        multiplicity: [P] number of distinct solutions that exist; None counts them where the task is CountDown, which
+            takes seconds for a problem of 6 numbers.
         samples_path: where to write one JSON line per sample; None keeps no samples.
 
     Returns:
         ``num_problems``, ``num_samples`` and, per problem, ``num_correct``, ``distinct_correct``,
-        ``effective_solutions`` (None where nothing is correct) and ``multiplicity``.
+        ``effective_solutions`` (None where nothing is correct) and ``multiplicity``. The last three are None for tasks
+        whose correct answers are all the same solution.
     """
     num_correct: list[int] = []
     distinct: list[int] = []
@@ -41,7 +42,7 @@ def judge(
     sink = samples_path.open("w", encoding="utf-8") if samples_path is not None else None
     try:
         for problem, texts in zip(problems, completions, strict=True):
-            verdicts = [task.verify(problem, text) for text in texts]
+            verdicts = verify_many(task, [problem] * len(texts), texts)
             found = Counter(v.canonical for v in verdicts if v.correct)
             num_samples = len(texts)
             num_correct.append(found.total())
@@ -54,11 +55,14 @@ def judge(
     finally:
         if sink is not None:
             sink.close()
-    return {
+    counts: dict[str, Any] = {
         "num_problems": len(problems),
         "num_samples": num_samples,
         "num_correct": num_correct,
-        "distinct_correct": distinct,
-        "effective_solutions": effective,
-        "multiplicity": [len(task.solutions(p)) for p in problems] if multiplicity is None else list(multiplicity),
     }
+    if not isinstance(task, CountDown):
+        return {**counts, "distinct_correct": None, "effective_solutions": None, "multiplicity": None}
+    if multiplicity is None:
+        multiplicity = [len(task.solutions(p)) for p in problems]
+    solutions = {"distinct_correct": distinct, "effective_solutions": effective, "multiplicity": list(multiplicity)}
+    return {**counts, **solutions}

@@ -31,9 +31,15 @@ class Verdict:
 
 
 class Task(Protocol[ProblemT]):
-    """A family of problems with a verifier. Problems are frozen dataclasses; a ``key`` tells them apart."""
+    """A family of problems with a verifier. Problems are frozen dataclasses; a ``key`` tells them apart.
+
+    ``source`` is what ``load`` reads when no source is given; None where it needs one.
+    """
 
     name: str
+
+    @property
+    def source(self) -> str | None: ...
 
     def prompt(self, problem: ProblemT, *, chat: bool = False) -> Prompt: ...
 
@@ -44,3 +50,17 @@ class Task(Protocol[ProblemT]):
     def to_row(self, problem: ProblemT) -> Mapping[str, Any]: ...
 
     def from_row(self, row: Mapping[str, Any]) -> ProblemT: ...
+
+
+def verify_many(task: Task[ProblemT], problems: Sequence[ProblemT], completions: Sequence[str]) -> list[Verdict]:
+    """The verdicts on completions, in order; in parallel where the task can do so.
+
+    Args:
+        task: the task; one with a method ``verify_many`` judges all at once.
+        problems: the problem of each completion.
+        completions: as many texts.
+    """
+    at_once: Any = getattr(task, "verify_many", None)
+    if at_once is not None:
+        return list(at_once(problems, completions))
+    return [task.verify(problem, text) for problem, text in zip(problems, completions, strict=True)]

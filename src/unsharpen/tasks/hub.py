@@ -15,20 +15,27 @@ from unsharpen.errors import DataError, InputError, MissingExtraError
 
 Row = dict[str, Any]
 
-_HUB_ID = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^/\\]+))?")
+_SPLIT = r"(?:[^/\\:\[\]]|\[[^/\\\]]*\])+"  # a slice may hold a colon: train[:10]
+_HUB_ID = re.compile(rf"([\w-][\w.-]*/[\w-][\w.-]*)(?::(?:([\w.-]+):)?({_SPLIT}))?")
 
 
 def read_rows(
-    source: str | Path, *, columns: Sequence[str], split: str = "train", limit: int | None = None
+    source: str | Path,
+    *,
+    columns: Sequence[str],
+    split: str = "train",
+    subset: str | None = None,
+    limit: int | None = None,
 ) -> Iterator[tuple[int, Row]]:
     """Read rows that have the given columns, in order, with their numbers from 1.
 
     Args:
         source: a file that ends in .jsonl, .json (a list of objects), .csv or .parquet, in any case of
-            letters; or a data set of the hub as ``owner/name`` or ``owner/name:split``; or a local folder
-            that is such a data set.
+            letters; or a data set of the hub as ``owner/name``, ``owner/name:split`` or
+            ``owner/name:subset:split``; or a local folder that is such a data set.
         columns: columns that each row must have; other columns are passed on.
         split: the split of a hub data set that names none.
+        subset: the configuration of a hub data set that names none; None is the set's default.
         limit: read the first rows only.
 
     Returns:
@@ -50,14 +57,14 @@ def read_rows(
         return _checked(str(path), reader(path), columns, limit)
     hub_id = _HUB_ID.fullmatch(str(source))
     if os.path.isdir(source):
-        return _checked(str(path), _read_hub(str(path), split), columns, limit)
+        return _checked(str(path), _read_hub(str(path), split, subset), columns, limit)
     if hub_id is None or path.suffix.lower() in _READERS:
         raise DataError(
-            f"a data set must be a file, or owner/name or owner/name:split on the hub; found '{source}', "
-            "which is neither a file nor of that form",
+            "a data set must be a file, or owner/name, owner/name:split or owner/name:subset:split on the hub; "
+            f"found '{source}', which is neither a file nor of that form",
             hint=f"the current folder is {Path.cwd()}; files end in {', '.join(_READERS)}",
         )
-    return _checked(str(source), _read_hub(hub_id[1], hub_id[2] or split), columns, limit)
+    return _checked(str(source), _read_hub(hub_id[1], hub_id[3] or split, hub_id[2] or subset), columns, limit)
 
 
 def _checked(source: str, rows: Iterable[Any], columns: Sequence[str], limit: int | None) -> Iterator[tuple[int, Row]]:
@@ -138,7 +145,7 @@ def _decoded(path: Path, lines: TextIO) -> Iterator[str]:
         raise DataError(f"{path}: expected UTF-8; {error}") from error
 
 
-def _read_hub(name: str, split: str) -> Iterator[Any]:
+def _read_hub(name: str, split: str, subset: str | None) -> Iterator[Any]:
     try:
         import datasets
     except ImportError as error:
@@ -147,7 +154,7 @@ def _read_hub(name: str, split: str) -> Iterator[Any]:
             hint="pip install datasets",
         ) from error
     try:
-        yield from datasets.load_dataset(name, split=split)
+        yield from datasets.load_dataset(name, *([subset] if subset else []), split=split)
     except Exception as error:  # the library passes on errors of many others
         raise DataError(
             f"'{name}' is no file, and no data set of the hub by that name, split '{split}', can be read; "

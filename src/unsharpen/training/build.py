@@ -7,6 +7,7 @@ import importlib.metadata
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from transformers import AutoTokenizer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer, with_settings
 from unsharpen.errors import InputError, UnsharpenError
-from unsharpen.tasks import CountDown
+from unsharpen.tasks import MathTask, Task, verify_many
 from unsharpen.training.config import TINY_MODEL, RunConfig
 from unsharpen.training.problems import Problems
 
-_PACKAGES = ("unsharpen", "torch", "transformers", "trl", "accelerate", "datasets", "peft", "numpy")
+_PACKAGES = ("unsharpen", "torch", "transformers", "trl", "accelerate", "datasets", "peft", "numpy", "math-verify")
 
 
 def model_path(config: RunConfig) -> str:
@@ -54,28 +55,50 @@ def load_tokenizer(config: RunConfig) -> Any:
     return tokenizer
 
 
-def countdown_reward(task: CountDown) -> Any:
-    """1 for a correct completion, else 0; tells TRL's log which solution it was, and what the answer was if any."""
+def task_reward(task: Task[Any], columns: Sequence[str]) -> Any:
+    """1 for a correct completion, else 0; tells TRL's log which solution it was, and what the answer was if any.
 
-    def countdown(
-        completions: list[Any], nums: list[list[int]], target: list[int], log_extra: Any, **_: Any
-    ) -> list[float]:
-        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        verdicts = [task.verify(task.problem(n, t), text) for n, t, text in zip(nums, target, texts, strict=True)]
+    Args:
+        task: the verifier.
+        columns: of the training rows, those that make up a problem.
+    """
+
+    def reward(completions: list[Any], log_extra: Any, **data: Any) -> list[float]:
+        rows = zip(*(data[name] for name in columns), strict=True)
+        problems = [task.from_row(dict(zip(columns, row, strict=True))) for row in rows]
+        verdicts = verify_many(task, problems, _texts(completions))
         log_extra("solution", [v.canonical if v.correct else None for v in verdicts])
         log_extra("answer", [v.canonical for v in verdicts])
         return [float(v.correct) for v in verdicts]
 
-    return countdown
+    reward.__name__ = "math" if isinstance(task, MathTask) else task.name
+    return reward
+
+
+def format_reward(task: MathTask, bonus: float) -> Any:
+    """The bonus for a completion with a complete answer, right or wrong."""
+
+    def answer_format(completions: list[Any], **_: Any) -> list[float]:
+        return [bonus if task.answer(text) is not None else 0.0 for text in _texts(completions)]
+
+    return answer_format
+
+
+def _texts(completions: list[Any]) -> list[str]:
+    return [c if isinstance(c, str) else c[-1]["content"] for c in completions]
 
 
 def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[str, Any]:
     """What a reader needs to repeat the run, beside its settings."""
+    clean = problems.decontamination
     values = with_settings(arguments, config.resolve_method()).to_dict()
     usual = {f.name: f.default for f in dataclasses.fields(arguments) if f.default is not dataclasses.MISSING}
     return {
         "grpo_config": {name: values[name] for name, default in usual.items() if values[name] != default},
         "num_train_problems": len(problems.train),
+        "removed_train_problems": None
+        if clean is None
+        else {"same_text": len(clean.same_text), "shared_words": len(clean.shared_words)},
         "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
         "source_revision": _source_revision(),
         "command": shlex.join(["unsharpen", *sys.argv[1:]]),
@@ -117,15 +140,19 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
             f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
             hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
         )
+    rewards = [task_reward(problems.task, list(problems.task.to_row(problems.train[0])))]
+    if config.format_bonus and isinstance(problems.task, MathTask):
+        rewards.append(format_reward(problems.task, config.format_bonus))
     try:
         return DiverseGRPOTrainer(
             model_path(config),
-            countdown_reward(problems.task),
+            rewards,
             args=arguments,
             train_dataset=Dataset.from_list(problems.training_rows(num_solutions="num_solutions" in method.requires)),
             processing_class=tokenizer,
             peft_config=peft_config,
             method=method,
+            correctness=rewards[0].__name__,
         )
     except UnsharpenError:
         raise

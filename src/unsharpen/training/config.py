@@ -13,7 +13,9 @@ from typing import Any, get_args
 
 from unsharpen.errors import InputError
 from unsharpen.methods import Method, get_method
+from unsharpen.tasks import CountDown, task_names
 from unsharpen.tasks.countdown.task import AnswerFormat
+from unsharpen.tasks.math.task import MathAnswerFormat
 
 TINY_MODEL = "countdown-tiny"
 """The name of the model that ships with the package."""
@@ -29,14 +31,22 @@ problems by runs/countdown/grid.py; forms that are not here have the same defaul
 _NONE = type(None)
 _TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
     (str,): ("method", "task", "model", "eval_set"),
-    (str, _NONE): ("data", "eval_data", "answer_format"),
+    (str, _NONE): ("data", "eval_data", "problem_column", "answer_column", "answer_format"),
     (int,): ("num_eval", "eval_samples", "eval_every", "eval_samples_during", "seed"),
     (int, _NONE): ("num_train",),
+    (float, int, _NONE): ("format_bonus",),
     (bool,): ("keep_samples",),
     (Mapping,): ("method_args", "problems", "trl"),
     (Mapping, _NONE): ("lora",),
 }
-_TYPE_WORDS = {str: "text", int: "a whole number", bool: "true or false", Mapping: "a mapping of names to values"}
+_TYPE_WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Mapping: "a mapping of names to values",
+}
+_FOR_MATHS = ("problem_column", "answer_column", "format_bonus")
 _LEAST = {"num_train": 1, "num_eval": 1, "eval_samples": 1, "eval_samples_during": 1, "eval_every": 0, "seed": 0}
 
 
@@ -48,11 +58,16 @@ class RunConfig:
         method: a catalogue name.
         method_args: its coefficients, where they differ from the defaults: the catalogue's, or for the shipped model
             ``TINY_COEFFICIENTS``.
-        task: the task's name.
+        task: a name that :func:`unsharpen.tasks.get_task` knows: "countdown", "math" or a named set of maths problems,
+            which then is what the run is judged by.
         answer_format: where the task looks for the answer; None chooses by the model.
         model: ``"countdown-tiny"``, a path, or a hub id.
-        data: training problems, a file or a hub id; None generates them.
-        eval_data: problems for evaluation; None takes some away from ``data``, or generates them.
+        data: training problems, a file or a hub id; None generates them, for CountDown only.
+        eval_data: problems for evaluation; None takes the named set of the task if it is one, else some away from
+            ``data``, or generates them.
+        problem_column: of ``data``, in maths; and of ``eval_data`` where it has it. None finds it.
+        answer_column: likewise.
+        format_bonus: in maths, what a completion with a complete answer is paid on top; None pays nothing.
         problems: how generated problems look: sizes, numbers, targets, multiplicity, as in
             :func:`unsharpen.tasks.countdown.generate`.
         num_train: how many problems to generate, or to read at most from ``data``.
@@ -70,10 +85,13 @@ class RunConfig:
     method: str = "ds-grpo-centered"
     method_args: Mapping[str, Any] = field(default_factory=dict)
     task: str = "countdown"
-    answer_format: AnswerFormat | None = None
+    answer_format: AnswerFormat | MathAnswerFormat | None = None
     model: str = TINY_MODEL
     data: str | None = None
     eval_data: str | None = None
+    problem_column: str | None = None
+    answer_column: str | None = None
+    format_bonus: float | None = None
     problems: Mapping[str, Any] = field(default_factory=dict)
     num_train: int | None = None
     num_eval: int = 128
@@ -94,13 +112,42 @@ class RunConfig:
                 raise InputError(f"{name} must be at least {least}, found {value}")
         if self.seed >= 2**32:
             raise InputError(f"seed must be below 2**32, found {self.seed}")
-        if self.task != "countdown":
-            raise InputError(f"task must be 'countdown', found {self.task!r}")
-        if self.answer_format not in (None, *get_args(AnswerFormat)):
-            raise InputError(f"answer_format must be one of {get_args(AnswerFormat)}, found {self.answer_format!r}")
+        if self.task not in task_names():
+            close = difflib.get_close_matches(self.task, task_names(), n=1)
+            raise InputError(
+                f"task must be one of {', '.join(task_names())}, found {self.task!r}",
+                hint=f"did you mean {close[0]}?" if close else None,
+            )
+        self._check_countdown() if self.is_countdown else self._check_maths()
+        formats = get_args(AnswerFormat if self.is_countdown else MathAnswerFormat)
+        if self.answer_format not in (None, *formats):
+            raise InputError(f"answer_format must be one of {formats}, found {self.answer_format!r}")
         if self.eval_set not in ("test", "validation"):
             raise InputError(f"eval_set must be 'test' or 'validation', found {self.eval_set!r}")
         self.resolve_method()
+
+    def _check_countdown(self) -> None:
+        for name in _FOR_MATHS:
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} is for maths; the task is {self.task}", hint="--task math, or leave the setting out"
+                )
+
+    def _check_maths(self) -> None:
+        if self.is_tiny:
+            raise InputError(
+                f"the task {self.task} needs a model that reads text; {TINY_MODEL} knows CountDown only",
+                hint="--model: a path or hub id",
+            )
+        if self.data is None:
+            raise InputError(
+                f"the task {self.task} needs training problems; found no data",
+                hint="--data: a JSONL, Parquet or CSV file, or a data set of the hub",
+            )
+        if self.problems:
+            raise InputError(f"problems says how generated CountDown problems look; the task is {self.task}")
+        if self.format_bonus is not None and not 0 <= self.format_bonus < 1:
+            raise InputError(f"format_bonus must be at least 0 and below 1, found {self.format_bonus}")
 
     def _check_types(self) -> None:
         """A YAML file may hold anything."""
@@ -110,6 +157,11 @@ class RunConfig:
                 good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
                 if not good or (isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)):
                     raise InputError(f"{name} must be {_TYPE_WORDS[types[0]]}, found {value!r}")
+
+    @property
+    def is_countdown(self) -> bool:
+        """Whether the problems are CountDown's, and not maths."""
+        return self.task == CountDown.name
 
     @property
     def is_tiny(self) -> bool:

@@ -40,7 +40,7 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
     )
     recorded = {key: value for key, value in asdict(settings).items() if key not in _NOT_RECORDED}
     prompts = [problems.prompt(p) for p in problems.evaluation]
-    multiplicity = [len(problems.task.solutions(p)) for p in problems.evaluation]
+    multiplicity = problems.num_solutions(problems.evaluation)
     state = PartialState()
 
     def evaluate(step: int, num_samples: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unsharpen.errors import DataError, InputError
-from unsharpen.tasks import CountDown, CountDownProblem
+from unsharpen.tasks import CountDown, CountDownProblem, Decontamination, MathTask, Task, decontaminate, get_task
 from unsharpen.tasks.base import Prompt
 from unsharpen.tasks.countdown import require_disjoint, split_problems
 from unsharpen.training.config import RunConfig
@@ -18,27 +18,42 @@ _ANY = {"sizes": (3, 4), "numbers": (1, 99), "targets": (10, 99)}
 
 @dataclass(frozen=True)
 class Problems:
-    """The task and its two disjoint lists of problems."""
+    """The task, its two disjoint lists of problems, and what was taken away so that they are disjoint."""
 
-    task: CountDown
-    train: list[CountDownProblem]
-    evaluation: list[CountDownProblem]
+    task: Task[Any]
+    train: list[Any]
+    evaluation: list[Any]
     chat: bool
+    decontamination: Decontamination[Any] | None = None
 
-    def prompt(self, problem: CountDownProblem) -> Prompt:
+    def prompt(self, problem: Any) -> Prompt:
         """The prompt, as a conversation for a chat model."""
         return self.task.prompt(problem, chat=self.chat)
+
+    def num_solutions(self, problems: list[Any]) -> list[int] | None:
+        """How many distinct solutions each problem has; None where the task can't say.
+
+        Counting takes 0.2 ms for a CountDown problem of 3 numbers, 2 ms for one of 4 and 60 ms for one of 5, less where
+        the generator has just enumerated them.
+        """
+        return [len(self.task.solutions(p)) for p in problems] if isinstance(self.task, CountDown) else None
 
     def training_rows(self, *, num_solutions: bool = False) -> list[dict[str, Any]]:
         """Rows of the data set that the trainer reads; with ``num_solutions``, how many solutions a problem has.
 
-        Counting takes 0.2 ms for a problem of 3 numbers, 2 ms for one of 4 and 60 ms for one of 5, less where the
-        generator has just enumerated them.
+        Raises:
+            InputError: the number of solutions is asked for, and the task can't say.
         """
         rows = [{"prompt": self.prompt(p), **self.task.to_row(p)} for p in self.train]
         if num_solutions:
-            for row, problem in zip(rows, self.train, strict=True):
-                row["num_solutions"] = len(self.task.solutions(problem))
+            counts = self.num_solutions(self.train)
+            if counts is None:
+                raise InputError(
+                    f"the method needs the number of solutions of each problem; the task {self.task.name} can't say",
+                    hint="another method, or --task countdown",
+                )
+            for row, count in zip(rows, counts, strict=True):
+                row["num_solutions"] = count
         return rows
 
 
@@ -49,7 +64,11 @@ def load_problems(config: RunConfig, *, chat: bool) -> Problems:
         DataError: a file lacks a column or has a bad row, or training and evaluation share a problem.
         InputError: there are fewer problems than asked for.
     """
-    answer_format = config.answer_format or ("bare" if config.is_tiny else "tags")
+    return _countdown(config, chat=chat) if config.is_countdown else _maths(config, chat=chat)
+
+
+def _countdown(config: RunConfig, *, chat: bool) -> Problems:
+    answer_format: Any = config.answer_format or ("bare" if config.is_tiny else "tags")
     task = CountDown(answer_format=answer_format)
     chat = chat and answer_format != "bare"
     if config.eval_data is not None:
@@ -65,6 +84,24 @@ def load_problems(config: RunConfig, *, chat: bool) -> Problems:
         evaluation = _generated_eval(task, config)
         train = _generated_train(task, config, set())
     return Problems(task, train, evaluation, chat)
+
+
+def _maths(config: RunConfig, *, chat: bool) -> Problems:
+    """Training problems that the evaluation holds too are taken away; ``Problems`` tells which."""
+    columns = {"problem_column": config.problem_column, "answer_column": config.answer_column}
+    task = get_task(config.task, answer_format=config.answer_format or "boxed", **columns)
+    assert isinstance(task, MathTask)
+    chat = chat and task.answer_format != "bare"
+    assert config.data is not None
+    train = task.load(config.data, limit=config.num_train)
+    source = config.eval_data or task.source
+    if source is None:
+        return Problems(task, *_split(train, config), chat)
+    evaluation = task.load(source, limit=config.num_eval, fallback=True)
+    clean = decontaminate(train, evaluation)
+    if not clean.kept:
+        raise DataError(f"nothing is left to train on: {clean}", hint="train and evaluate on different problems")
+    return Problems(task, clean.kept, evaluation, chat, clean)
 
 
 def _generated_train(task: CountDown, config: RunConfig, exclude: set[str]) -> list[CountDownProblem]:
@@ -99,9 +136,7 @@ def _options(config: RunConfig) -> dict[str, Any]:
     return options
 
 
-def _split(
-    problems: list[CountDownProblem], config: RunConfig
-) -> tuple[list[CountDownProblem], list[CountDownProblem]]:
+def _split(problems: list[Any], config: RunConfig) -> tuple[list[Any], list[Any]]:
     distinct = len({p.key for p in problems})
     if distinct <= config.num_eval:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback
 
 from unsharpen.engines.monitor import CollapseMonitor
+from unsharpen.errors import UnsharpenWarning
 from unsharpen.reports import dynamics_figure, load_run, pass_at_k_figure, save, write_report
 from unsharpen.training.build import build_trainer, load_tokenizer, provenance
 from unsharpen.training.callbacks import (
@@ -62,6 +64,8 @@ def train(
     problems = load_problems(config, chat=tokenizer.chat_template is not None)
     main_process = PartialState().is_main_process
     if main_process:
+        if problems.decontamination is not None and problems.decontamination.num_removed:
+            warnings.warn(str(problems.decontamination), UnsharpenWarning, stacklevel=2)
         folder.claim(config, provenance(config, arguments, problems), resume=resume)
     PartialState().wait_for_everyone()
     try:

@@ -59,6 +59,7 @@ class CountDown:
     """
 
     name = "countdown"
+    source = None
 
     def __init__(self, *, answer_format: AnswerFormat = "tags") -> None:
         if answer_format not in get_args(AnswerFormat):
