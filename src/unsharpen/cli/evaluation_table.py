@@ -13,23 +13,24 @@ _KS = (1, 8, 64)
 
 
 def evaluation_table(tables: Sequence[SampleTable]) -> Table:
-    """One row per model: Pass@k and the diversity of correct answers, with 95 % intervals over problems."""
+    """One column per model: Pass@k and the diversity of correct answers, with 95 % intervals over problems."""
     smallest = min(int(table.num_samples.min()) for table in tables)
     ks = sorted({k for k in _KS if k <= smallest} | {smallest})
-    shown = Table(
-        caption="means over problems [95 % bootstrap]; effective: over problems with a correct answer"
-    )
-    shown.add_column("model")
-    for name in ("problems", "samples", *(f"Pass@{k}" for k in ks), "distinct", "effective"):
-        shown.add_column(name, justify="right")
-    for table in tables:
-        counts = [list(counter.values()) for counter in table.answer_counts(correct=True)]
-        values = [bootstrap_mean(pass_at_k(table.num_samples, table.num_correct, k)) for k in ks]
-        values.append(bootstrap_mean([float(len(c)) for c in counts]))
-        effective = [effective_number(c) for c in counts if c]
-        cells = [*map(str, values), str(bootstrap_mean(effective)) if effective else "none correct"]
-        shown.add_row(table.label, str(table.num_problems), _range(table.num_samples), *cells)
+    columns = [_column(table, ks) for table in tables]
+    shown = Table("", *(table.label for table in tables), caption="means over problems, 95 % bootstrap intervals")
+    for name in columns[0]:
+        shown.add_row(name, *(column[name] for column in columns))
     return shown
+
+
+def _column(table: SampleTable, ks: Sequence[int]) -> dict[str, str]:
+    counts = [list(counter.values()) for counter in table.answer_counts(correct=True)]
+    effective = [effective_number(c) for c in counts if c]
+    cells = {"problems": str(table.num_problems), "samples of each": _range(table.num_samples)}
+    cells |= {f"Pass@{k}": str(bootstrap_mean(pass_at_k(table.num_samples, table.num_correct, k))) for k in ks}
+    cells["distinct correct"] = str(bootstrap_mean([float(len(c)) for c in counts]))
+    cells["effective, if any is correct"] = str(bootstrap_mean(effective)) if effective else "none is"
+    return cells
 
 
 def warnings_about(table: SampleTable) -> Iterator[str]:

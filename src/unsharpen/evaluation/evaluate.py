@@ -198,6 +198,7 @@ def judged(config: Evaluation, problems: ProblemSet, samples: Sequence[Sample]) 
 def _settings(config: Evaluation, problems: ProblemSet, chat: bool) -> dict[str, Any]:
     """What ``settings.json`` holds: enough to repeat the evaluation, and no secret."""
     server = ("base_url", "samples_per_request", "extra") if config.server is not None else ()
+    backend = {"transformers": config.embedded, "vllm": {"engine": config.engine}, "openai": {}}
     return {
         "task": problems.task.name,
         "split": problems.split,
@@ -211,8 +212,7 @@ def _settings(config: Evaluation, problems: ProblemSet, chat: bool) -> dict[str,
         "answer_format": getattr(problems.task, "answer_format", None),
         "strip_thinking": config.strip_thinking,
         **{name: getattr(config.server, name) for name in server},
-        **config.embedded,
-        **({"engine": dict(config.engine)} if config.engine else {}),
+        **backend[config.resolved_backend],
         "versions": versions(*_PACKAGES),
         "source_revision": source_revision(),
         "command": shlex.join(["unsharpen", *sys.argv[1:]]),

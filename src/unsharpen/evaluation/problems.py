@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from unsharpen import tasks
 from unsharpen.errors import InputError, UnsharpenWarning
 from unsharpen.evaluation.models import Model
 from unsharpen.tasks import CountDown, CountDownProblem, get_task
@@ -106,18 +108,18 @@ def load_problems(
         answer_format = model.answer_format or ("bare" if model.tiny else None)
     options = {**named, **({} if answer_format is None else {"answer_format": answer_format})}
     task: Any = get_task(task_name, **options)
+    if data is None and split is not None:
+        raise InputError(f"a split is for a data set; found {split!r} without one", hint="give --data")
     if data is None and is_countdown:
-        if split is not None:
-            raise InputError(f"generated problems have no split; found {split!r}", hint="give --data")
         return _generated(task, model, limit)
     source = data if data is not None else getattr(task, "source", None)
     if source is None:
         raise InputError(f"the task {task_name} has no problems of its own", hint="give a file or a hub id by --data")
-    if data is None:
-        problems = task.load(limit=limit) if split is None else task.load(limit=limit, split=split)
-    else:
+    if data is not None:
         problems = task.load(data, limit=limit, split=split or "train")
-    return ProblemSet(task, _by_key(problems), source, split or ("train" if data is not None else "named"))
+        return ProblemSet(task, _by_key(problems), source, "all of it" if os.path.isfile(data) else split or "train")
+    problems = task.load(limit=limit)
+    return ProblemSet(task, _by_key(problems), source, getattr(tasks, "SETS", {})[source].split)
 
 
 def _generated(task: CountDown, model: Model, limit: int | None) -> ProblemSet:

@@ -138,9 +138,10 @@ class SampleStore:
                 row = parse_line(line, where)
             except DataError:
                 self._cut(offset, line)
-                return
-            self._checker.add(row, where)  # whole but for its newline
-            self._write(b"\n")
+            else:  # whole but for its newline
+                self._checker.add(row, where)
+                self._write(b"\n")
+            return
 
     def _cut(self, offset: int, torn: bytes) -> None:
         with self.path.with_name(TORN).open("ab") as file:

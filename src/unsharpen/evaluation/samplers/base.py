@@ -34,7 +34,7 @@ class Sampling:
     top_p: float = 1.0
     top_k: int | None = None
     min_p: float | None = None
-    max_new_tokens: int = 1024
+    max_new_tokens: int = 4096
     stop: tuple[str, ...] = ()
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinking_budget: int | None = None

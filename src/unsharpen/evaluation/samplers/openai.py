@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from unsharpen.errors import InputError, SamplerError
 from unsharpen.evaluation.samplers._http import JsonClient, Refused, Rubbish, Stopped
+from unsharpen.evaluation.samplers._threads import in_threads
 from unsharpen.evaluation.samplers.base import Request, Sample, Sampling, sample_seed
 from unsharpen.evaluation.samplers.server import Server
 
@@ -66,17 +65,17 @@ class OpenAISampler:
         self._client.close()
 
     def sample(self, requests: Sequence[Request]) -> Iterator[list[Sample]]:
-        chunks = (chunk for request in requests for chunk in _chunks(request, self._server.samples_per_request))
-        pool = ThreadPoolExecutor(self._server.concurrency, thread_name_prefix="sampler")
+        chunks = [chunk for request in requests for chunk in _chunks(request, self._server.samples_per_request)]
         try:
-            waiting = {pool.submit(self._ask, chunk) for chunk in islice(chunks, 2 * self._server.concurrency)}
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from _finished(done)
-                waiting |= {pool.submit(self._ask, chunk) for chunk in islice(chunks, len(done))}
+            for results in in_threads(self._ask, chunks, self._server.concurrency):
+                samples = [sample for result in results if isinstance(result, list) for sample in result]
+                if samples:  # before the error, if there is one: a sample is never lost to a neighbour's failure
+                    yield samples
+                for result in results:
+                    if isinstance(result, BaseException):
+                        raise result
         finally:
             self.close()
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _check(self) -> list[str]:
         """The names of the server's models, where it tells them."""
@@ -135,16 +134,6 @@ def _chunks(request: Request, size: int) -> Iterator[_Chunk]:
     """The chunks of a fixed grid in which something is missing."""
     for first in sorted({i - i % size for i in request.missing}):
         yield _Chunk(request, first, min(size, request.num_samples - first))
-
-
-def _finished(done: set[Future[list[Sample]]]) -> Iterator[list[Sample]]:
-    """What is finished first, then the error if there is one: a sample is never lost to a neighbour's failure."""
-    errors = [error for future in done if (error := future.exception()) is not None]
-    samples = [sample for future in done if future.exception() is None for sample in future.result()]
-    if samples:
-        yield samples
-    if errors:
-        raise errors[0]
 
 
 def _samples(chunk: _Chunk, answer: Any) -> list[Sample]:
