@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unsharpen.errors import InputError, SamplerError
 from unsharpen.evaluation.samplers._seeded import SeededSampling, Thinking
+from unsharpen.evaluation.samplers._stop import StopTexts
 from unsharpen.evaluation.samplers.base import Request, Sample, Sampling, sample_seed
 from unsharpen.evaluation.samplers.transformers import _as_text
 
@@ -89,18 +90,19 @@ class TransformersSampler:
         seeds = [sample_seed(sampling.seed, p.request.problem_id, p.sample_id) for p in batch]
         chooser = SeededSampling(sampling, seeds, self._thinking(prompts))
         width = encoded["input_ids"].shape[1]
+        stops = StopTexts(self.tokenizer, sampling.stop, width, len(batch)) if sampling.stop else None
+        arguments = {**self._arguments(), "stopping_criteria": [stops] if stops is not None else None}
         try:
             with torch.no_grad():
-                sequences = self.model.generate(**encoded, **self._arguments(), logits_processor=[chooser])
+                sequences = self.model.generate(**encoded, **arguments, logits_processor=[chooser])
         except torch.OutOfMemoryError as error:
             raise SamplerError(
                 f"{len(batch)} completions at once do not fit into the memory of {self._device}",
                 hint="a smaller --batch-size, in a new --output",
             ) from error
-        return [
-            self._finish(place, tokens, logprobs)
-            for place, tokens, logprobs in zip(batch, sequences[:, width:].tolist(), chooser.logprobs(), strict=True)
-        ]
+        stopped = [None] * len(batch) if stops is None else stops.lengths
+        columns = (sequences[:, width:].tolist(), chooser.logprobs(), stopped)
+        return [self._finish(place, *values) for place, *values in zip(batch, *columns, strict=True)]
 
     def _arguments(self) -> dict[str, Any]:
         """For ``generate``: greedy, as the processor leaves one token, and without settings of the model's own."""
@@ -108,8 +110,6 @@ class TransformersSampler:
         arguments = {**off, "do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "use_cache": True}
         arguments |= {"max_new_tokens": self._sampling.max_new_tokens, "pad_token_id": self.tokenizer.pad_token_id}
         arguments |= {"eos_token_id": self._ends or None}
-        if self._sampling.stop:
-            arguments |= {"stop_strings": list(self._sampling.stop), "tokenizer": self.tokenizer}
         return arguments
 
     @cached_property
@@ -127,22 +127,21 @@ class TransformersSampler:
         opened = [prompt.rfind("<think>") > prompt.rfind("</think>") for prompt in prompts]
         return Thinking(self._sampling.thinking_budget, tuple(opening), tuple(closing), opened)
 
-    def _finish(self, place: _Place, tokens: list[int], logprobs: list[float]) -> Sample:
+    def _finish(self, place: _Place, tokens: list[int], logprobs: list[float], stopped: int | None) -> Sample:
+        """A sample from a row of the batch; ``stopped`` is its length at a stop text, if one came."""
         ends = set(self._ends)
-        length = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
-        text: str = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        stopped = min((at for at in map(text.find, self._sampling.stop) if at >= 0), default=None)
-        if stopped is not None:  # what follows the stop text is padding
-            text = text[:stopped]
-            while length and tokens[length - 1] == self.tokenizer.pad_token_id:
-                length -= 1
-        ended = stopped is not None or length < len(tokens)
-        length += stopped is None and length < len(tokens)
+        end = next((i for i, token in enumerate(tokens) if token in ends), None)
+        if stopped is not None and (end is None or stopped <= end):
+            length, end = stopped, stopped
+        else:
+            length = len(tokens) if end is None else end + 1
+        text: str = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        cut = min((at for at in map(text.find, self._sampling.stop) if at >= 0), default=None)
         return Sample(
             place.request.problem_id,
             place.sample_id,
-            text,
-            finish_reason="stop" if ended else "length",
+            text[:cut],
+            finish_reason="length" if end is None else "stop",
             num_tokens=length,
             logprob=sum(logprobs[:length]),
         )
