@@ -345,7 +345,7 @@ def test_an_answer_of_ten_megabytes() -> None:
         "ftp://host/v1",
         "http://",
         "http://host:port/v1",
-        "http://me:secret@host/v1",
+        "http://secret@host/v1",
         "http://h/?k=1",
     ],
 )

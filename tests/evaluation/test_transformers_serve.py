@@ -1,4 +1,4 @@
-"""A real server, `transformers serve` with the shipped model on the loopback address, evaluated from the command line."""
+"""A real server on the loopback address: `transformers serve` with the shipped model."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ from unsharpen.errors import DataError
 
 Row = dict[str, Any]
 
+_LINE_ENDS: Final = "\x85\u2028\u2029"
+"""Line ends for str.splitlines and some editors, which JSON does not escape by itself."""
+
 _NULL: Final = type(None)
 SCHEMA: Final[dict[str, tuple[type, ...]]] = {
     "task": (str,),
@@ -31,7 +34,7 @@ SCHEMA: Final[dict[str, tuple[type, ...]]] = {
 
 
 def to_line(row: Row) -> bytes:
-    """One line of UTF-8 with its newline.
+    """One line of UTF-8 with its newline, a single line by every definition.
 
     Numbers that JSON can't hold become null, and a half of a surrogate pair, which UTF-8 can't hold, becomes U+FFFD.
     """
@@ -39,6 +42,9 @@ def to_line(row: Row) -> bytes:
     if logprob is not None and not math.isfinite(logprob):
         row = {**row, "logprob": None}
     text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    for mark in _LINE_ENDS:
+        if mark in text:
+            text = text.replace(mark, f"\\u{ord(mark):04x}")
     try:
         return text.encode()
     except UnicodeEncodeError:
