@@ -13,42 +13,37 @@ import sys
 import tempfile
 from pathlib import Path
 from random import Random
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from unsharpen.evaluation.store import SampleStore, load_evaluation
 
 SAMPLES_PER_PROBLEM = 100
-WORDS = [
-    "so",
-    "the",
-    "sum",
-    "of",
-    "3",
-    "and",
-    "5",
-    "is",
-    "8",
-    ",",
-    "times",
-    "3",
-    "gives",
-    "24",
-    ".",
-    "\\frac{1}{2}",
-    "=",
-    "0.5",
-    ",",
-    "we",
-    "have",
-    "x^2",
-    "+",
-    "1",
-    "≈",
-    "7",
-    "⇒",
-    "y",
-]
+WORDS = (
+    *("so", "the", "sum", "of", "3", "and", "5", "is", "8", ",", "times", "3", "gives", "24", ".", "we", "have"),
+    *("\\frac{1}{2}", "=", "0.5", "x^2", "+", "1", "\u2248", "7", "\u21d2", "y"),
+)
+
+
+class Clock:
+    """Adds up the time spent in its blocks, by the wall and on the processor."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> Clock:
+        self.wall -= perf_counter()
+        self.cpu -= process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall += perf_counter()
+        self.cpu += process_time()
+
+    def report(self, what: str, num: int) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rate = num / self.cpu
+        print(f"{what}: {self.wall:.1f} s; CPU {self.cpu:.1f} s, {rate:,.0f} samples per second; peak {peak:,.0f} MB")
 
 
 def rows(problem: int, characters: int) -> list[dict[str, Any]]:
@@ -66,37 +61,29 @@ def rows(problem: int, characters: int) -> list[dict[str, Any]]:
 
 
 def append(folder: Path, num: int, characters: int) -> None:
+    clock = Clock()
     with SampleStore(folder) as store:
-        writing = 0.0
         for problem in range(num // SAMPLES_PER_PROBLEM):
             made = rows(problem, characters)
-            start = perf_counter()
-            store.append(made)
-            writing += perf_counter() - start
-        start = perf_counter()
-        store.sync()
-    writing += perf_counter() - start
+            with clock:
+                store.append(made)
+        with clock:
+            store.sync()
     size = (folder / "samples.jsonl").stat().st_size
-    report("append, 100 at a time", num, writing, f", {size / 1e6:,.0f} MB")
+    clock.report(f"append, {SAMPLES_PER_PROBLEM} at a time, {size / 1e6:,.0f} MB", num)
 
 
 def reopen(folder: Path, num: int) -> None:
-    start = perf_counter()
-    with SampleStore(folder) as store:
+    with Clock() as clock, SampleStore(folder) as store:
         assert len(store) == num
-        report("open for resuming", num, perf_counter() - start)
+    clock.report("open for resuming", num)
 
 
 def load(folder: Path, num: int, completions: bool) -> None:
-    start = perf_counter()
-    table = load_evaluation(folder, completions=completions)
-    assert len(table.problem) == num
-    report(f"load, {'with' if completions else 'without'} texts", num, perf_counter() - start)
-
-
-def report(what: str, num: int, seconds: float, more: str = "") -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what}: {seconds:.1f} s, {num / seconds:,.0f} samples per second, peak {peak:,.0f} MB{more}", flush=True)
+    with Clock() as clock:
+        table = load_evaluation(folder, completions=completions)
+        assert len(table.problem) == num
+    clock.report(f"load, {'with' if completions else 'without'} texts", num)
 
 
 def main() -> None:

@@ -299,11 +299,12 @@ def test_a_folder_without_samples(tmp_path: Path, make: Callable[[Path], None]) 
 
 
 def test_pandas_reads_it_in_one_line(tmp_path: Path) -> None:
-    path = write(tmp_path, row(completion="\u2028 \U0001f600\n"), row("q", num_tokens=None, canonical=None))
-    frame = pd.read_json(path, lines=True, dtype={"problem_id": str, "canonical": str})
+    path = write(tmp_path, row(completion="\u2028 \U0001f600\n", canonical="1e5"), row("007", num_tokens=None))
+    frame = pd.read_json(path, lines=True, dtype=False)
     assert list(frame) == list(SCHEMA)
     assert frame.completion.tolist() == ["\u2028 \U0001f600\n", "text"]
-    assert frame.groupby("problem_id").correct.mean().to_dict() == {"p": 1.0, "q": 1.0}
+    assert frame.canonical.tolist() == ["1e5", "1"]
+    assert frame.groupby("problem_id").correct.mean().to_dict() == {"p": 1.0, "007": 1.0}
 
 
 def test_datasets_reads_it_in_one_line(tmp_path: Path) -> None:
