@@ -26,8 +26,8 @@ class SampleStore:
 
     What holds after :meth:`append` has returned: the rows survive the end of this process, however it comes (kill -9
     too), because one ``write`` has handed the whole lines to the operating system. They survive a power failure from
-    the next ``fsync`` on, which comes every 5 seconds and on closing. Opening repairs the one thing that a crash can
-    leave behind, a last line that was cut short.
+    the next ``fsync`` on: the first append 5 seconds or more after the last one makes one, and so does closing.
+    Opening repairs the one thing that a crash can leave behind, a last line that was cut short.
 
     Args:
         folder: made if it is not there; holds ``samples.jsonl``.
