@@ -22,7 +22,7 @@ def completion(prompt: str, seed: int) -> str:
     Half of the answers add the numbers up, the others subtract; now and then it rambles, with line ends and emoji.
     """
     numbers = prompt.split("=")[0].split()
-    chance = hashlib.sha256(f"{prompt}\0{seed}".encode()).digest()
+    chance = hashlib.sha256(f"{prompt}\0{seed}".encode("utf-8", "backslashreplace")).digest()
     if chance[0] < 8:
         return "\u2028no\nidea \U0001f600 " * (1 + chance[1] % 5)
     order = sorted(range(len(numbers)), key=lambda i: chance[2 + i])

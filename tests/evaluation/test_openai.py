@@ -105,6 +105,12 @@ def test_the_body_holds_the_settings_and_nothing_else() -> None:
     }
 
 
+def test_a_prompt_with_half_a_surrogate_pair_can_be_sent() -> None:
+    with serving() as server:
+        assert len(draw(server, [Request("a", "1 \ud800 = 1 :", 1, (0,))])) == 1
+    assert server.bodies[0]["prompt"] == "1 \ud800 = 1 :"
+
+
 def test_the_key_comes_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "a secret")
     with serving() as server:

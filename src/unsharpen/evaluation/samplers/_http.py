@@ -6,7 +6,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 MAX_BODY: Final = 256 << 20
 _TRANSIENT: Final = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_JSON: Final = {"Content-Type": "application/json"}
 _MAX_DELAY: Final = 60.0
 _MAX_RETRY_AFTER: Final = 600.0
 
@@ -72,6 +74,8 @@ class JsonClient:
     connections: int
     _stop: threading.Event = field(default_factory=threading.Event)
     _last_success: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
 
     def __post_init__(self) -> None:
         limits = httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections)
@@ -79,9 +83,25 @@ class JsonClient:
         self._client = httpx.Client(headers=self.headers, limits=limits, timeout=timeout, follow_redirects=False)
 
     def close(self) -> None:
-        """Let go of all requests under way; they fail in their threads."""
-        self._stop.set()
-        self._client.close()
+        """Begin no more requests; the last one that is under way closes the connections."""
+        with self._lock:
+            self._stop.set()
+            if not self._under_way:
+                self._client.close()
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        with self._lock:
+            if self._stop.is_set():
+                raise Stopped("stopped")
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                if self._stop.is_set() and not self._under_way:
+                    self._client.close()
 
     def post(self, path: str, body: dict[str, Any], parse: Callable[[Any], T]) -> T:
         """Post until ``parse`` accepts the answer.
@@ -94,25 +114,28 @@ class JsonClient:
         Raises:
             SamplerError: the server refuses, or every try failed.
         """
-        failures = 0
-        while not self._stop.is_set():
+        failures = tries = 0
+        content = json.dumps(body).encode()
+        while True:
+            tries += 1
             try:
-                result = parse(self._once("POST", path, body))
+                with self._request():
+                    answer = self._once(path, content)
+                result = parse(answer)
             except (_Again, Rubbish) as error:
                 limited = isinstance(error, _Again) and error.limited
                 failures += not limited
                 out_of_patience = limited and time.monotonic() - self._last_success > self.retry.patience
                 if failures >= self.retry.attempts or out_of_patience:
-                    tries = "the limit did not end" if out_of_patience else f"tried {failures} times"
+                    ending = "the limit did not end" if out_of_patience else f"tried {failures} times"
                     raise SamplerError(
-                        f"{self.base_url}{path}: {error}; {tries}",
+                        f"{self.base_url}{path}: {error}; {ending}",
                         hint="what is finished is kept; the same command continues when the server is well",
                     ) from error
-                self._wait(error.after if isinstance(error, _Again) else None, max(failures, 1))
+                self._wait(error.after if isinstance(error, _Again) else None, tries)
                 continue
             self._last_success = time.monotonic()
             return result
-        raise Stopped("stopped")
 
     def get(self, path: str, *, attempts: int = 3) -> tuple[int, Any]:
         """(status, decoded JSON or None) of a GET, where an answer comes at all.
@@ -137,10 +160,10 @@ class JsonClient:
                 return response.status_code, None
         raise AssertionError("unreachable")
 
-    def _once(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def _once(self, path: str, content: bytes) -> Any:
         deadline = time.monotonic() + self.retry.timeout
         try:
-            with self._client.stream(method, self.base_url + path, json=body) as response:
+            with self._client.stream("POST", self.base_url + path, content=content, headers=_JSON) as response:
                 data = bytearray()
                 for part in response.iter_bytes():
                     data += part
@@ -152,10 +175,6 @@ class JsonClient:
             raise SamplerError(f"{self.base_url} is no address: {error}") from error
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise _Again(_words(error)) from error
-        except RuntimeError as error:  # httpx's word for a client closed in mid-request
-            if self._stop.is_set():
-                raise Stopped("stopped") from error
-            raise
         return self._judged(path, response, bytes(data))
 
     def _judged(self, path: str, response: httpx.Response, data: bytes) -> Any:
@@ -170,9 +189,9 @@ class JsonClient:
         except (ValueError, RecursionError):
             raise Rubbish(f"the answer is not JSON: {_excerpt(data)}") from None
 
-    def _wait(self, after: float | None, failures: int) -> None:
+    def _wait(self, after: float | None, tries: int) -> None:
         """Wait as the server asks, or twice as long each time; jitter spreads the callers."""
-        delay = min(self.retry.base_delay * 2 ** (failures - 1), _MAX_DELAY) * random.uniform(0.5, 1.0)
+        delay = min(self.retry.base_delay * 2 ** min(tries - 1, 20), _MAX_DELAY) * random.uniform(0.5, 1.0)
         if after is not None:
             delay = min(after, _MAX_RETRY_AFTER) + random.uniform(0.0, 0.1) * min(after, 10.0)
         self._stop.wait(delay)
