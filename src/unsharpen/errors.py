@@ -43,6 +43,10 @@ class EngineError(UnsharpenError, RuntimeError):
     """An engine can't run the method with the configuration that it was given."""
 
 
+class SamplerError(UnsharpenError, RuntimeError):
+    """A server or an engine that should sample can't be reached, refuses, or returns what can't be used."""
+
+
 class MissingExtraError(UnsharpenError, ImportError):
     """An optional dependency is not installed."""
 

@@ -30,6 +30,13 @@ OPTIONS = {
     },
     ("report",): {"--output", "--title", "--label", "--open"},
     ("diagnose",): {"--json"},
+    ("eval",): {
+        *("--task", "--num-samples", "-n", "--output", "--base", "--compare", "--data", "--split", "--limit"),
+        *("--problem-column", "--answer-column", "--answer-format", "--temperature", "--top-p", "--top-k", "--min-p"),
+        *("--max-new-tokens", "--stop", "--seed", "--system", "--chat", "--chat-template-arg", "--thinking-budget"),
+        *("--strip-thinking", "--backend", "--base-url", "--api-key-env", "--concurrency", "--samples-per-request"),
+        *("--timeout", "--attempts", "--logprobs", "--request", "--batch-size", "--device", "--dtype", "--engine"),
+    },
     ("methods",): set(),
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},

@@ -11,10 +11,11 @@ import pytest
 from unsharpen.errors import InputError
 from unsharpen.methods import get_method
 from unsharpen.tasks import CountDown
+from unsharpen.tasks.countdown.standard import POOL
 from unsharpen.training.build import provenance
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
 from unsharpen.training.folder import append_jsonl, read_jsonl
-from unsharpen.training.problems import _EVAL_POOL, Problems, load_problems
+from unsharpen.training.problems import Problems, load_problems
 from unsharpen.training.trl_arguments import generation_period, grpo_config
 
 
@@ -104,7 +105,7 @@ def test_generated_evaluation_problems_depend_on_no_seed(eval_set: str) -> None:
     assert len(one.train) == 8
     assert not {p.key for p in one.evaluation} & {p.key for p in (*one.train, *two.train)}
     if eval_set == "validation":
-        test = load_problems(RunConfig(num_train=8, num_eval=_EVAL_POOL, problems=easy), chat=False)
+        test = load_problems(RunConfig(num_train=8, num_eval=POOL, problems=easy), chat=False)
         assert not {p.key for p in one.evaluation} & {p.key for p in test.evaluation}
 
 

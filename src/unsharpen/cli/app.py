@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import data, demo, diagnose, methods, metrics, report, theory, train
+from unsharpen.cli import data, demo, diagnose, eval, methods, metrics, report, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("train")(train.train)
 app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
 app.command("diagnose")(diagnose.command)
+app.command("eval")(eval.eval_)
 app.command("methods")(methods.methods)
 app.add_typer(data.app, name="data")
 app.add_typer(theory.app, name="theory")

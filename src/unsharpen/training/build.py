@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -18,6 +15,7 @@ from transformers import AutoTokenizer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer, with_settings
 from unsharpen.errors import InputError, UnsharpenError
+from unsharpen.evaluation.provenance import source_revision, versions
 from unsharpen.tasks import MathTask, Task, verify_many
 from unsharpen.training.config import TINY_MODEL, RunConfig
 from unsharpen.training.problems import Problems
@@ -99,31 +97,10 @@ def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[st
         "removed_train_problems": None
         if clean is None
         else {"same_text": len(clean.same_text), "shared_words": len(clean.shared_words)},
-        "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
-        "source_revision": _source_revision(),
+        "versions": versions(*_PACKAGES),
+        "source_revision": source_revision(),
         "command": shlex.join(["unsharpen", *sys.argv[1:]]),
     }
-
-
-def _source_revision() -> str | None:
-    """The commit of the checkout that this file lies in; None for an installed package or without git."""
-    here = Path(__file__).resolve()
-    if not (here.parents[3] / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here.parent, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokenizer: Any) -> DiverseGRPOTrainer:

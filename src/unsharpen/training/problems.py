@@ -9,11 +9,10 @@ from unsharpen.errors import DataError, InputError
 from unsharpen.tasks import CountDown, CountDownProblem, Decontamination, MathTask, Task, decontaminate, get_task
 from unsharpen.tasks.base import Prompt
 from unsharpen.tasks.countdown import require_disjoint, split_problems
+from unsharpen.tasks.countdown.standard import OPTIONS, POOL, TINY_OPTIONS, standard_pool
 from unsharpen.training.config import RunConfig
 
-_EVAL_SEED, _VALIDATION_SEED, _EVAL_POOL = 1001, 2002, 256
-_TINY = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}
-_ANY = {"sizes": (3, 4), "numbers": (1, 99), "targets": (10, 99)}
+_VALIDATION_SEED = 2002
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,10 @@ def _generated_train(task: CountDown, config: RunConfig, exclude: set[str]) -> l
 
 def _generated_eval(task: CountDown, config: RunConfig) -> list[CountDownProblem]:
     """The test problems are the same in every run; the validation problems are others."""
-    if config.num_eval > _EVAL_POOL:
-        raise InputError(f"num_eval must be at most {_EVAL_POOL} for generated problems, found {config.num_eval}")
+    if config.num_eval > POOL:
+        raise InputError(f"num_eval must be at most {POOL} for generated problems, found {config.num_eval}")
     options = _options(config)
-    test = task.generate(_EVAL_POOL, seed=_EVAL_SEED, split="eval", **options)
+    test = standard_pool(**options)
     if config.eval_set == "test":
         return test[: config.num_eval]
     taken = {p.key for p in test}
@@ -122,7 +121,7 @@ def _generated_eval(task: CountDown, config: RunConfig) -> list[CountDownProblem
 
 
 def _options(config: RunConfig) -> dict[str, Any]:
-    options = {**(_TINY if config.is_tiny else _ANY), **config.problems}
+    options = {**(TINY_OPTIONS if config.is_tiny else OPTIONS), **config.problems}
     unknown = set(options) - {"sizes", "numbers", "targets", "multiplicity"}
     if unknown:
         raise InputError(f"problems have sizes, numbers, targets and multiplicity; found {sorted(unknown)}")
