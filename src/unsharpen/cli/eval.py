@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,9 +12,6 @@ from rich.console import Console
 from unsharpen.cli.options import quiet_libraries
 from unsharpen.errors import InputError
 from unsharpen.training.config import parse_pairs
-
-if TYPE_CHECKING:
-    from unsharpen.metrics import SampleTable
 
 
 def eval_(
@@ -146,25 +142,21 @@ def eval_(
 
 def _present(console: Console, folders: list[Path], report: Path) -> None:
     """The table and the report of evaluation folders, the base first."""
-    from unsharpen.cli.evaluation_table import evaluation_table, warnings_about
+    from unsharpen.cli.evaluation_warnings import warnings_about
+    from unsharpen.cli.metrics import print_measures
     from unsharpen.evaluation.store import load_evaluation
+    from unsharpen.metrics import compare, summarise
+    from unsharpen.reports.evaluation import write_evaluation_report
 
     tables = [load_evaluation(folder) for folder in folders]
-    for table in tables:
-        for warning in warnings_about(table):
-            typer.echo(f"warning: {warning}", err=True)
-    console.print(evaluation_table(tables))
+    for warning in (warning for table in tables for warning in warnings_about(table)):
+        typer.echo(f"warning: {warning}", err=True)
+    if len(tables) > 1 and tables[0].label == tables[1].label:
+        tables = [table.renamed(f"{table.label} ({folder})") for table, folder in zip(tables, folders, strict=True)]
+    comparison = compare(tables[1], tables[0]) if len(tables) > 1 else None
+    ks = None if comparison is None else comparison.ks
+    print_measures([summarise(table, ks=ks) for table in tables], comparison)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    page = write_evaluation_report(tables, report)
     console.print(f"samples: {folders[-1] / 'samples.jsonl'}", highlight=False, soft_wrap=True)
-    if (page := _write_report(tables, report)) is not None:
-        console.print(f"report:  {page}", highlight=False, soft_wrap=True)
-
-
-def _write_report(tables: list[SampleTable], path: Path) -> Path | None:
-    """The page, where this installation has it."""
-    try:
-        module = import_module("unsharpen.reports.evaluation")
-    except ModuleNotFoundError:
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    module.write_evaluation_report(tables, path)
-    return path
+    console.print(f"report:  {page}", highlight=False, soft_wrap=True)
