@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -152,7 +153,9 @@ def _present(console: Console, folders: list[Path], report: Path) -> None:
     for warning in (warning for table in tables for warning in warnings_about(table)):
         typer.echo(f"warning: {warning}", err=True)
     if len(tables) > 1 and tables[0].label == tables[1].label:
-        tables = [table.renamed(f"{table.label} ({folder})") for table, folder in zip(tables, folders, strict=True)]
+        tables = [
+            replace(table, label=f"{table.label} ({folder})") for table, folder in zip(tables, folders, strict=True)
+        ]
     comparison = compare(tables[1], tables[0]) if len(tables) > 1 else None
     ks = None if comparison is None else comparison.ks
     print_measures([summarise(table, ks=ks) for table in tables], comparison)

@@ -79,10 +79,11 @@ def metrics(
         found = {"summaries": [s.as_dict() for s in summaries], "comparison": comparison and comparison.as_dict()}
         typer.echo(json.dumps(plain(found), indent=2, allow_nan=False))
         return
-    _print(summaries, comparison)
+    print_measures(summaries, comparison)
 
 
-def _print(summaries: list[Any], comparison: Any) -> None:
+def print_measures(summaries: list[Any], comparison: Any) -> None:
+    """Tables, sentences and notes of one model, or of one beside its base."""
     from unsharpen.reports.measures import bands_table, measures_table, sentences
 
     console = Console()
