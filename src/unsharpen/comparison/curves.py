@@ -83,7 +83,8 @@ def first_k(reached: NDArray[np.bool_]) -> NDArray[np.int64]:
     >>> first_k(np.asarray([[False, True, True], [False, False, False]])).tolist()
     [2, 4]
     """
-    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, reached.shape[1] + 1).astype(np.int64)
+    first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, reached.shape[1] + 1)
+    return np.asarray(first, dtype=np.int64)
 
 
 def crossover(base: Curve, arm: Curve, level: float = 0.95) -> Crossover:

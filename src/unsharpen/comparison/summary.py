@@ -66,8 +66,8 @@ def main_table(results: Results, curves: Curves) -> Table:
             )
         )
     caption = (
-        f"{results.base.num_problems} problems, {results.num_samples} samples each; means with 95 % bootstrap intervals "
-        "over problems and seeds (the base: over problems). distinct, effective: correct solutions."
+        f"{results.base.num_problems} problems, {results.num_samples} samples each; means with 95 % bootstrap "
+        "intervals over problems and seeds (the base: over problems). distinct, effective: correct solutions."
     )
     return Table("main", "Methods", caption, rows)
 

@@ -87,7 +87,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Full precision; a column with intervals is followed by its ``low`` and ``high``; empty where undefined or never."""
+    """Full precision; after a column with intervals come its ``low`` and ``high``; empty is undefined, or never."""
     wide = {c for row in table.rows for c, v in row.values.items() if isinstance(v, Interval | Crossover)}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -137,10 +137,10 @@ def to_latex(table: Table) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text with LaTeX's own characters escaped.
+    r"""Text with LaTeX's own characters escaped.
 
     >>> print(latex_text("50 % of a_b"))
-    50 \\% of a\\_b
+    50 \% of a\_b
     """
     return "".join(_LATEX.get(char, char) for char in text)
 
@@ -158,7 +158,7 @@ def to_rich(table: Table) -> Any:
     out.padding, out.collapse_padding, out.pad_edge = 0, True, False
     out.add_column("method", style="bold", no_wrap=True)
     for column in table.columns:
-        out.add_column(column, justify="right", overflow="fold")
+        out.add_column(_shortened(column), justify="right", overflow="fold")
     group = ""
     for row in table.rows:
         if row.group != group:
@@ -172,3 +172,10 @@ def to_rich(table: Table) -> Any:
             cells.append(text.assemble("" if row.note else value, dim))
         out.add_row(text(row.label), *cells)
     return out
+
+
+def _shortened(column: str) -> str:
+    """A heading for a narrow column of a terminal."""
+    if column.startswith("Pass@"):
+        return column.removeprefix("Pass").replace(" − ", "\n− ")
+    return column.replace("samples for ", "for ").replace(" Pass@", "\n@").replace(" catches up at k", "\nat k")
