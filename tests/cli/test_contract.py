@@ -23,7 +23,12 @@ OPTIONS = {
         *("--eval-samples", "--eval-every", "--eval-set"),
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
-    ("methods",): set(),
+    ("compare",): {
+        *("--config", "--seeds", "--lr", "--method-arg", "--steps", "--minutes", "--model", "--data", "--eval-data"),
+        *("--num-eval", "--eval-samples", "--eval-every", "--set", "--reference", "--tune", "--jobs", "--output"),
+        *("--keep-models", "--retry-failed", "--report-only"),
+    },
+    ("methods",): {"--markdown"},
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},
     ("theory", "frontier"): {"--correct", "--wrong", "--gamma", "--beta", "--figure", "--json"},
