@@ -41,7 +41,7 @@ def test_two_methods_one_seed_two_steps(tmp_path: Path, data: Path) -> None:
     assert [run.final.num_samples for run in runs] == [4, 4]
     rows = [read_jsonl(run.path / "evaluation.jsonl")[0] for run in runs]
     assert rows[0] == rows[1]  # one evaluation of the base
-    assert [list(row) for row in read_jsonl(runs[0].path / "metrics.jsonl")][0][0] == "step"
+    assert [row["step"] for row in read_jsonl(runs[0].path / "metrics.jsonl")] == [1, 2]
     assert not list(output.rglob("*.safetensors"))
     assert not list((output / "work").rglob("config.json"))
 
@@ -68,7 +68,8 @@ def test_a_run_of_some_minutes(tmp_path: Path, data: Path) -> None:
 
 
 def test_failed_runs_end_in_the_table(tmp_path: Path, fake: FakeTrain) -> None:
-    done = unsharpen("compare", "grpo", "psr", "--steps", 2, "--seeds", 1, "--output", tmp_path / "c")
+    command = ("compare", "grpo", "psr", "--steps", 2, "--seeds", 1, "--output", tmp_path / "c")
+    done = unsharpen(*command)
     assert done.code == 0
     assert "failed: psr seed-0: no wrong completion" in done.out
     fake.fail = {}
@@ -140,6 +141,7 @@ def test_coefficients_of_one_method() -> None:
         (["grpo", "--set", "max_steps=3"], ["max_steps is what the comparison sets"]),
         (["grpo", "--set", "learning_rat=3"], ["grpo: GRPOConfig has no field"]),
         (["grpo", "grpo-kl", "--set", "beta=0.1"], ["grpo-kl: `beta` belongs to the method"]),
+        (["grpo", "--import", "nowhere"], ["--import needs the folder of a comparison"]),
         (["grpo", "--num-eval", "0"], ["num_eval", "at least 1"]),
         (["grpo", "--report-only", "x"], ["neither methods nor --config"]),
     ],

@@ -26,7 +26,7 @@ OPTIONS = {
     ("compare",): {
         *("--config", "--seeds", "--lr", "--method-arg", "--steps", "--minutes", "--model", "--data", "--eval-data"),
         *("--num-eval", "--eval-samples", "--eval-every", "--set", "--reference", "--tune", "--jobs", "--output"),
-        *("--keep-models", "--retry-failed", "--report-only"),
+        *("--keep-models", "--retry-failed", "--import", "--report-only"),
     },
     ("methods",): {"--markdown"},
     ("theory",): set(),

@@ -186,6 +186,17 @@ def test_keep_models(tmp_path: Path) -> None:
     assert (tmp_path / "work/.gitignore").read_text() == "*\n"
 
 
+def test_finished_runs_of_another_comparison_are_taken_over(tmp_path: Path) -> None:
+    train = FakeTrain()
+    run(study("grpo", seeds=1), tmp_path / "one", train)
+    other = {"elsewhere": tmp_path / "one"}
+    _, lines = run(study("grpo", seeds=2), tmp_path / "two", train, **other)
+    assert lines == ["1/2", "started results/grpo/seed-1", "done results/grpo/seed-1"]
+    assert [path.name for path in (tmp_path / "one/results/grpo").iterdir()] == ["seed-0"]
+    _, lines = run(study("grpo", seeds=1, steps=4), tmp_path / "three", train, **other)  # it does not agree
+    assert lines[0] == "0/1"
+
+
 def test_another_configuration_in_the_folder_is_refused(tmp_path: Path) -> None:
     run(study("grpo", seeds=1), tmp_path, FakeTrain())
     other, train = study("grpo", seeds=1, learning_rates=[1e-4]), FakeTrain()

@@ -51,6 +51,10 @@ def compare(
         bool, typer.Option("--keep-models", help="Keep the weights of finished runs, in models/.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="DIR", help="Take over finished runs of another comparison that agree."),
+    ] = None,
     report_only: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train nothing: tables and figures from the records in DIR.")
     ] = None,
@@ -82,7 +86,8 @@ def compare(
         },
     }
     values = study_values(config, given, methods or [], method_arg or [], tune=tune)
-    _run(console, values, output, jobs=jobs, keep_models=keep_models, retry_failed=retry_failed)
+    how = {"jobs": jobs, "keep_models": keep_models, "retry_failed": retry_failed, "elsewhere": import_}
+    _run(console, values, output, how)
 
 
 def study_values(
@@ -148,11 +153,11 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return value or {}
 
 
-def _run(
-    console: Console, values: dict[str, Any], output: Path, *, jobs: int, keep_models: bool, retry_failed: bool
-) -> None:
+def _run(console: Console, values: dict[str, Any], output: Path, options: dict[str, Any]) -> None:
     from unsharpen.comparison.spec import read_study
 
+    if options["elsewhere"] is not None and not options["elsewhere"].is_dir():
+        raise InputError(f"--import needs the folder of a comparison, found {options['elsewhere']}")
     study = read_study(values)
     quiet_libraries()
     from unsharpen.cli.cells_progress import CellsProgress
@@ -164,14 +169,7 @@ def _run(
     if study.tuning:
         console.print(f"The rule of the choice: {rule(study)}", highlight=False)
     with CellsProgress(console) as progress:
-        how = How(
-            train=train,
-            check=lambda run: grpo_config(run, output),
-            listener=progress,
-            jobs=jobs,
-            keep_models=keep_models,
-            retry_failed=retry_failed,
-        )
+        how = How(train=train, check=lambda run: grpo_config(run, output), listener=progress, **options)
         finished = run_study(study, output, how)
     if not finished:
         console.print(f"stopped; what is done is kept in {output}, and the same command continues.", soft_wrap=True)

@@ -30,8 +30,8 @@ def missing(
 ) -> list[Cell]:
     """The cells to compute: neither finished nor failed (with ``retry_failed`` the failed ones too).
 
-    Tidies up after a process that was killed between a cell's end and its clean-up, and forgets the failures that are
-    tried again.
+    Takes over what another comparison has finished, tidies up after a process that was killed between a cell's end and
+    its clean-up, and forgets the failures that are tried again.
 
     Raises:
         InputError: a folder holds another run than its cell.
@@ -39,7 +39,7 @@ def missing(
     store.check(cells)
     todo = []
     for cell in cells:
-        if store.record(cell) is not None:
+        if store.record(cell) is not None or store.adopt(cell):
             store.finish(cell, keep_model=keep_models)
         elif retry_failed or store.failure(cell) is None:
             store.forget_failure(cell)

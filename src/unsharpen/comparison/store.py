@@ -38,11 +38,16 @@ class Store:
     columns), ``evaluation.jsonl``. They appear by one rename. ``failures/`` holds why a cell failed, ``base/`` the
     evaluation of the base model, ``study.json`` the comparison itself. ``work/`` (unfinished runs) and ``models/``
     are not for version control.
+
+    Args:
+        root: the folder.
+        elsewhere: another comparison's folder, whose finished runs are taken over where they agree with a cell.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, elsewhere: Path | None = None) -> None:
         self.root = root
         self._records: dict[str, Path] | None = None
+        self._elsewhere = {} if elsewhere is None else Store(elsewhere).records()
 
     def work(self, cell: Cell) -> Path:
         """Where the cell is trained."""
@@ -125,15 +130,13 @@ class Store:
 
     def finish(self, cell: Cell, *, keep_model: bool) -> None:
         """Turn the finished run in the working folder into a record; may be repeated after a crash at any point."""
-        work, target = self.work(cell), self.root / cell.path
+        work = self.work(cell)
         if self.record(cell) is None:
             partial = work.with_name(f"{cell.name}.record")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             _write_record(RunFolder(work), RunFolder(partial), cell)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.rename(target)
-            self.records()[cell.fingerprint] = target
+            self._publish(partial, cell)
         self.forget_failure(cell)
         if keep_model and RunFolder(work).finished:
             kept = self.root / "models" / cell.path
@@ -142,6 +145,25 @@ class Store:
             write_atomically(self.root / "models" / ".gitignore", "*\n")
             RunFolder(work).model.rename(kept)
         shutil.rmtree(work, ignore_errors=True)
+
+    def adopt(self, cell: Cell) -> bool:
+        """Copy the finished cell from the other comparison; whether it has it."""
+        source = self._elsewhere.get(cell.fingerprint)
+        if source is None or self.record(cell) is not None:
+            return source is not None
+        partial = self.work(cell).with_name(f"{cell.name}.record")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in ("config.json", "metrics.jsonl", "evaluation.jsonl"):
+            shutil.copy(source / name, partial / name)
+        self._publish(partial, cell)
+        return True
+
+    def _publish(self, partial: Path, cell: Cell) -> None:
+        target = self.root / cell.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.rename(target)
+        self.records()[cell.fingerprint] = target
 
     def base(self, cell: Cell, others: Iterable[Cell] = ()) -> Path | None:
         """A folder with the evaluation of the cell's base model, if any cell has made it.

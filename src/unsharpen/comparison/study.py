@@ -30,6 +30,7 @@ class How:
         jobs: how many cells at once.
         keep_models: keep the weights of finished cells.
         retry_failed: try failed cells again.
+        elsewhere: another comparison, whose finished runs are taken over where they agree.
         worker: the command of one of several processes.
     """
 
@@ -39,6 +40,7 @@ class How:
     jobs: int = 1
     keep_models: bool = False
     retry_failed: bool = False
+    elsewhere: Path | None = None
     worker: Sequence[str] = WORKER
 
 
@@ -59,7 +61,7 @@ def run_study(study: Study, root: Path, how: How) -> bool:
     """
     if how.jobs < 1:
         raise InputError(f"--jobs must be at least 1, found {how.jobs}")
-    store = Store(root)
+    store = Store(root, how.elsewhere)
     first = reference_cells(study) if study.tuning else result_cells(study)
     _check(study, first, store, how)
     with store.lock():
