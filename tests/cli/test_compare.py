@@ -76,7 +76,7 @@ def test_failed_runs_end_in_the_table(tmp_path: Path, fake: FakeTrain) -> None:
     again = unsharpen(
         "compare", "grpo", "psr", "--steps", 2, "--seeds", 1, "--output", tmp_path / "c", "--retry-failed"
     )
-    assert "failed" not in again.out.replace("done or failed before", "")
+    assert "failed:" not in again.out
 
 
 def test_a_stop_is_exit_code_130_and_the_same_command_continues(tmp_path: Path, fake: FakeTrain) -> None:
@@ -168,5 +168,7 @@ def test_wrong_files(tmp_path: Path) -> None:
     assert "holds no finished run" in unsharpen("compare", "--report-only", tmp_path).err
     record = tmp_path / "results/grpo/seed-0"
     record.mkdir(parents=True)
-    (record / "config.json").write_text(json.dumps([1]))
-    assert "must be a JSON object" in unsharpen("compare", "--report-only", tmp_path).err
+    (record / "config.json").write_text(json.dumps({"seed": 0}))
+    refused = unsharpen("compare", "--report-only", tmp_path)
+    assert refused.code == 2
+    assert f"{record} lacks evaluation.jsonl" in refused.err
