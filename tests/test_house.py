@@ -43,6 +43,8 @@ LAYERS: dict[str, set[str]] = {
     "reports": {"errors", "metrics"},
     # runs: configuration, folder, and the work in between
     "training": {"errors", "methods", "tasks", "evaluation", "engines", "reports"},
+    # methods x seeds x rates, and what they come to
+    "comparison": {"errors", "methods", "metrics", "reports", "training"},
     # on top
     "cli": ANY,
     "__main__": {"cli"},

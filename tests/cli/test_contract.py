@@ -37,7 +37,12 @@ OPTIONS = {
         *("--strip-thinking", "--backend", "--base-url", "--api-key-env", "--concurrency", "--samples-per-request"),
         *("--timeout", "--attempts", "--logprobs", "--request", "--batch-size", "--device", "--dtype", "--engine"),
     },
-    ("methods",): set(),
+    ("compare",): {
+        *("--config", "--seeds", "--lr", "--method-arg", "--steps", "--minutes", "--model", "--data", "--eval-data"),
+        *("--num-eval", "--eval-samples", "--eval-every", "--set", "--reference", "--tune", "--jobs", "--output"),
+        *("--keep-models", "--retry-failed", "--import", "--report-only"),
+    },
+    ("methods",): {"--markdown"},
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},
     ("theory", "frontier"): {"--correct", "--wrong", "--gamma", "--beta", "--figure", "--json"},

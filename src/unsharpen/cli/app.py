@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import data, demo, diagnose, eval, methods, metrics, report, theory, train
+from unsharpen.cli import compare, data, demo, diagnose, eval, methods, metrics, report, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
 app.command("diagnose")(diagnose.command)
 app.command("eval")(eval.eval_)
+app.command("compare")(compare.compare)
 app.command("methods")(methods.methods)
 app.add_typer(data.app, name="data")
 app.add_typer(theory.app, name="theory")

@@ -9,17 +9,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from unsharpen.cli.methods_page import methods_page
+from unsharpen.errors import InputError
 from unsharpen.methods import get_method, list_methods
 from unsharpen.training.config import TINY_COEFFICIENTS
 
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show one method in full.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The catalogue as a page of documentation: docs/methods.md.")
+    ] = False,
 ) -> None:
     """List the methods: what they do, from which paper, what they need, and their default coefficients.
 
     A method marked experimental rests in part on what could not be checked; `unsharpen methods NAME` says on what.
     """
+    if markdown:
+        if name is not None:
+            raise InputError(f"--markdown writes the whole catalogue; found the name {name!r} too")
+        typer.echo(methods_page(), nl=False)
+        return
     console = Console()
     if name is not None:
         _show(console, name)

@@ -69,8 +69,8 @@ def _page(runs: Sequence[Run], title: str) -> str:
     sections = {
         "In short": _verdicts(runs),
         "Results": table_html(summary_rows(runs), "Means over problems, with 95 % intervals."),
-        "Many tries": _figure("pass-at-k", pass_at_k_figure(runs), "Pass@k over k", _curves_in_words(runs)),
-        "During training": _figure("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
+        "Many tries": figure_html("pass-at-k", pass_at_k_figure(runs), "Pass@k over k", _curves_in_words(runs)),
+        "During training": figure_html("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
         "By number of solutions": _bands(runs),
         "Settings, and how to repeat a run": "".join(map(_settings, runs, labels(runs))),
         "How to read this": glossary_html(GLOSSARY),
@@ -125,7 +125,8 @@ def table_html(rows: Sequence[Row], caption: str) -> str:
     )
 
 
-def _figure(name: str, figure: Any, alt: str, caption: str) -> str:
+def figure_html(name: str, figure: Any, alt: str, caption: str) -> str:
+    """A figure with its caption, drawn inline."""
     svg = _inline_svg(name, figure, f"{alt}. {caption}")
     return (
         f'<figure><div class="paper scroll" tabindex="0" role="region" aria-label="{escape(alt)}">{svg}</div>'

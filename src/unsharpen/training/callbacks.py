@@ -75,6 +75,37 @@ class NoStepTooMany(TrainerCallback):
             raise NothingLeftToTrain
 
 
+class TimeLimit(TrainerCallback):
+    """Makes the step at which the time is used up the last one; counted by ``step_time``, so resuming changes nothing.
+
+    Args:
+        seconds: in optimiser steps, evaluations not counted.
+        spent: of these, before this start.
+        period: optimiser steps that share one batch of completions; the run ends at a multiple of it.
+    """
+
+    def __init__(self, seconds: float, *, spent: float, period: int) -> None:
+        self.seconds = seconds
+        self.spent = spent
+        self.period = period
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.spent >= self.seconds and state.global_step:
+            state.max_steps = state.global_step
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        self.spent += (logs or {}).get("step_time", 0.0)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        used_up = any(gather_object([self.spent >= self.seconds]))  # all processes stop at the same step
+        if used_up and state.global_step % self.period == 0:
+            state.max_steps = state.global_step
+            control.should_training_stop = True
+            control.should_save = True
+
+
 class CleanStop(TrainerCallback):
     """The first Ctrl-C ends the run after the batch in hand, with a checkpoint; the second one ends it at once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ _TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
     (str, _NONE): ("data", "eval_data", "problem_column", "answer_column", "answer_format"),
     (int,): ("num_eval", "eval_samples", "eval_every", "eval_samples_during", "seed"),
     (int, _NONE): ("num_train",),
-    (float, int, _NONE): ("format_bonus",),
+    (float, int, _NONE): ("format_bonus", "max_minutes"),
     (bool,): ("keep_samples",),
     (Mapping,): ("method_args", "problems", "trl"),
     (Mapping, _NONE): ("lora",),
@@ -78,6 +79,7 @@ class RunConfig:
         eval_samples_during: completions per problem in those.
         keep_samples: write the completions of the evaluations to ``samples/``.
         seed: of the generated training problems, their order, the sampling and LoRA's initial weights.
+        max_minutes: end the run after so many minutes in optimiser steps, evaluations not counted; None is no limit.
         lora: ``peft.LoraConfig`` fields; None trains all weights.
         trl: fields of ``trl.GRPOConfig``.
     """
@@ -101,6 +103,7 @@ class RunConfig:
     eval_samples_during: int = 64
     keep_samples: bool = True
     seed: int = 0
+    max_minutes: float | None = None
     lora: Mapping[str, Any] | None = None
     trl: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,6 +113,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, found {value}")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise InputError(f"max_minutes must be a number above 0, found {self.max_minutes}")
         if self.seed >= 2**32:
             raise InputError(f"seed must be below 2**32, found {self.seed}")
         if self.task not in task_names():
@@ -156,7 +161,8 @@ class RunConfig:
                 value = getattr(self, name)
                 good = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
                 if not good or (isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)):
-                    raise InputError(f"{name} must be {_TYPE_WORDS[types[0]]}, found {value!r}")
+                    wanted = "a number" if float in types else _TYPE_WORDS[types[0]]
+                    raise InputError(f"{name} must be {wanted}, found {value!r}")
 
     @property
     def is_countdown(self) -> bool:
@@ -196,7 +202,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.1 reads 3e-5 as text, for want of a point; every user means the number."""
+        """YAML 1.1 reads 3e-5 as text, for want of a point, and lets the last of two equal keys win."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key.value, str)]
+            if repeated := [value for tag, value in keys if keys.count((tag, value)) > 1]:
+                raise yaml.MarkedYAMLError(problem=f"the key {repeated[0]!r} comes twice", problem_mark=node.start_mark)
+            return super().construct_mapping(node, deep)
 
     number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))

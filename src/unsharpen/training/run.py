@@ -22,6 +22,7 @@ from unsharpen.training.callbacks import (
     NoStepTooMany,
     NothingLeftToTrain,
     Report,
+    TimeLimit,
 )
 from unsharpen.training.config import RunConfig
 from unsharpen.training.evaluate import make_evaluate
@@ -32,10 +33,11 @@ from unsharpen.training.trl_arguments import generation_period, grpo_config
 
 @dataclass(frozen=True)
 class RunResult:
-    """Where a run's results are, and whether it came to its end."""
+    """Where a run's results are, whether it came to its end, and whether the user asked it to stop before or at it."""
 
     folder: RunFolder
     finished: bool
+    interrupted: bool = False
 
 
 def train(
@@ -68,15 +70,17 @@ def train(
             warnings.warn(str(problems.decontamination), UnsharpenWarning, stacklevel=2)
         folder.claim(config, provenance(config, arguments, problems), resume=resume)
     PartialState().wait_for_everyone()
+    finished, interrupted = folder.finished, False
     try:
-        finished = folder.finished or _train(config, arguments, problems, tokenizer, folder, report, base_from)
+        if not finished:
+            finished, interrupted = _train(config, arguments, problems, tokenizer, folder, report, base_from)
     except Exception:  # an interrupted run stays, to be resumed
         if main_process:
             folder.release()
         raise
     if main_process and folder.evaluated_steps():
         report_on([output], folder.report, title=f"{config.method} on {config.task}")
-    return RunResult(folder, finished)
+    return RunResult(folder, finished, interrupted)
 
 
 def _train(
@@ -87,8 +91,8 @@ def _train(
     folder: RunFolder,
     report: Report,
     base_from: Path | None,
-) -> bool:
-    """Train from the last checkpoint, or from the start; whether the run came to its end."""
+) -> tuple[bool, bool]:
+    """Train from the last checkpoint, or from the start; whether the run came to its end, and was asked to stop."""
     trainer = build_trainer(config, arguments, problems, tokenizer)
     checkpoint = folder.last_checkpoint()
     if PartialState().is_main_process:
@@ -105,7 +109,14 @@ def _train(
             done=folder.evaluated_steps(),
         )
         trainer.remove_callback(PrinterCallback)
-        for callback in (MetricsWriter(folder, report), evaluator, CollapseMonitor(), stop, NoStepTooMany()):
+        for callback in (
+            *_time_limit(config, arguments, folder),
+            MetricsWriter(folder, report),
+            evaluator,
+            CollapseMonitor(),
+            stop,
+            NoStepTooMany(),
+        ):
             trainer.add_callback(callback)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -118,7 +129,14 @@ def _train(
         PartialState().wait_for_everyone()
         if PartialState().is_main_process:
             partial.rename(folder.model)
-    return finished
+    return finished, stop.requested
+
+
+def _time_limit(config: RunConfig, arguments: Any, folder: RunFolder) -> list[TimeLimit]:
+    if config.max_minutes is None:
+        return []
+    spent = sum(row.get("step_time", 0.0) for row in read_jsonl(folder.metrics))
+    return [TimeLimit(60 * config.max_minutes, spent=spent, period=generation_period(arguments))]
 
 
 def report_on(runs: Sequence[Path], path: Path, *, title: str) -> None:

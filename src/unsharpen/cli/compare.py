@@ -1,0 +1,193 @@
+"""``unsharpen compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from unsharpen.cli.options import quiet_libraries
+from unsharpen.errors import InputError
+from unsharpen.training.config import load_yaml, parse_pairs
+
+
+def compare(
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Names from `unsharpen methods`; with --config, which of its methods.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="The comparison in YAML; options override it.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each method: seeds 0, 1, ... [default: 3]")] = None,
+    lr: Annotated[list[float] | None, typer.Option(help="A learning rate; repeatable. [default: as in train]")] = None,
+    method_arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A coefficient, e.g. ds-grpo-robust:gamma_p=0.2; repeatable. With --tune also lists, [0.1,0.2]."
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each run. [default: as in train]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Instead of --steps: minutes of training of each run.")] = None,
+    model: Annotated[str | None, typer.Option(help="Path or hub id. [default: the shipped countdown-tiny]")] = None,
+    data: Annotated[str | None, typer.Option(help="Training problems: a file or hub id. [default: generated]")] = None,
+    eval_data: Annotated[
+        str | None, typer.Option(help="Problems for evaluation. [default: set apart from --data]")
+    ] = None,
+    num_eval: Annotated[int | None, typer.Option(help="Problems in an evaluation. [default: 128]")] = None,
+    eval_samples: Annotated[int | None, typer.Option(help="Completions per problem. [default: 128]")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between small evaluations; 0: none. [default: 50]")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of trl.GRPOConfig, the same for all; repeatable.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="What the others are compared with. [default: grpo]")] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose coefficients and rates on validation problems first.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Runs at once; sensible with cores or GPU memory to spare.")] = 1,
+    output: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("compare"),
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep the weights of finished runs, in models/.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="DIR", help="Take over finished runs of another comparison that agree."),
+    ] = None,
+    report_only: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train nothing: tables and figures from the records in DIR.")
+    ] = None,
+) -> None:
+    """Compare methods fairly: each trained with the same seeds, problems and budget; one table, with intervals.
+
+    The same command continues where it was stopped; no run is made twice. A run that fails is shown with its reason.
+    """
+    console = Console()
+    if report_only is not None:
+        if methods or config:
+            raise InputError("--report-only DIR reads records; it takes neither methods nor --config")
+        _report(console, report_only)
+        return
+    given = {
+        "seeds": seeds,
+        "learning_rates": lr or None,
+        "steps": steps,
+        "minutes": minutes,
+        "reference": reference,
+        "settings": {
+            "model": model,
+            "data": data,
+            "eval_data": eval_data,
+            "num_eval": num_eval,
+            "eval_samples": eval_samples,
+            "eval_every": eval_every,
+            "trl": parse_pairs(set_, option="--set") or None,
+        },
+    }
+    values = study_values(config, given, methods or [], method_arg or [], tune=tune)
+    how = {"jobs": jobs, "keep_models": keep_models, "retry_failed": retry_failed, "elsewhere": import_}
+    _run(console, values, output, how)
+
+
+def study_values(
+    config: Path | None, given: dict[str, Any], methods: list[str], pairs: list[str], *, tune: bool
+) -> dict[str, Any]:
+    """The YAML file, then the options that were given (None means not given)."""
+    values: dict[str, Any] = load_yaml(config) if config is not None else {}
+    settings = {key: value for key, value in given.pop("settings").items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
+    if "steps" in given or "minutes" in given:  # either takes the place of the file's budget
+        values = {key: value for key, value in values.items() if key not in ("steps", "minutes")}
+    values |= given
+    if settings:
+        values["settings"] = _merged(values.get("settings"), settings, "settings")
+    known = dict(_mapping(values.get("methods"), "methods"))
+    if methods:
+        if config is not None and (unknown := [name for name in methods if name not in known]):
+            raise InputError(f"{config} has no methods {', '.join(unknown)}; it has {', '.join(known)}")
+        if repeated := [name for name in methods if methods.count(name) > 1]:
+            raise InputError(f"each method is named once, found {repeated[0]!r} more often")
+        known = {name: known.get(name) for name in methods}
+    values["methods"] = known
+    for label, coefficients in _coefficients(pairs).items():
+        if label not in known:
+            raise InputError(f"--method-arg {label}:... names no method of the comparison; it has {', '.join(known)}")
+        known[label] = _with_coefficients(dict(_mapping(known[label], f"methods: {label}")), coefficients, tune=tune)
+    if tune:
+        values.setdefault("tune", {})
+    return values
+
+
+def _coefficients(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        label, colon, rest = pair.partition(":")
+        if not colon or "=" in label:
+            raise InputError(f"--method-arg takes method:name=value, found {pair!r}")
+        found.setdefault(label, {}).update(parse_pairs([rest], option=f"--method-arg {label}:"))
+    return found
+
+
+def _with_coefficients(values: dict[str, Any], coefficients: dict[str, Any], *, tune: bool) -> dict[str, Any]:
+    """Add coefficients; of those with a list of values, with --tune, each is tried."""
+    lists = {key: value for key, value in coefficients.items() if tune and isinstance(value, list)}
+    fixed = {key: value for key, value in coefficients.items() if key not in lists}
+    if fixed:
+        values["method_args"] = {**_mapping(values.get("method_args"), "method_args"), **fixed}
+    if lists:
+        values["tune"] = lists
+    return values
+
+
+def _merged(in_file: Any, given: dict[str, Any], where: str) -> dict[str, Any]:
+    values = dict(_mapping(in_file, where))
+    for key, value in given.items():
+        values[key] = {**_mapping(values.get(key), f"{where}: {key}"), **value} if isinstance(value, dict) else value
+    return values
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{where} must be a mapping of names to values, found {value!r}")
+    return value or {}
+
+
+def _run(console: Console, values: dict[str, Any], output: Path, options: dict[str, Any]) -> None:
+    from unsharpen.comparison.spec import read_study
+
+    if options["elsewhere"] is not None and not options["elsewhere"].is_dir():
+        raise InputError(f"--import needs the folder of a comparison, found {options['elsewhere']}")
+    study = read_study(values)
+    quiet_libraries()
+    from unsharpen.cli.cells_progress import CellsProgress
+    from unsharpen.comparison.study import How, run_study
+    from unsharpen.comparison.tuning import rule
+    from unsharpen.training.run import train
+    from unsharpen.training.trl_arguments import grpo_config
+
+    if study.tuning:
+        console.print(f"The rule of the choice: {rule(study)}", highlight=False)
+    with CellsProgress(console) as progress:
+        how = How(train=train, check=lambda run: grpo_config(run, output), listener=progress, **options)
+        finished = run_study(study, output, how)
+    if not finished:
+        console.print(f"stopped; what is done is kept in {output}, and the same command continues.", soft_wrap=True)
+        raise typer.Exit(130)
+    _report(console, output)
+
+
+def _report(console: Console, root: Path) -> None:
+    from unsharpen.comparison.report import failures, write_report
+    from unsharpen.comparison.tables import to_rich
+
+    results, tables = write_report(root)
+    for table in tables:
+        if not table.is_grouped:  # the bands are on the page
+            console.print(to_rich(table))
+    for line in failures(results):
+        console.print(f"failed: {line}", style="red", highlight=False, soft_wrap=True)
+    if failures(results):
+        console.print("--retry-failed tries failed runs again.")
+    report = (root / "report.html").resolve()
+    console.print(f"tables: {root / 'tables'}\nreport: {report}", highlight=False, soft_wrap=True)

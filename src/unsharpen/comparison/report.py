@@ -1,0 +1,137 @@
+"""Everything that a comparison's records come to, as files: tables, figures, and one HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from unsharpen.comparison.curves import Curves
+from unsharpen.comparison.figures import figures
+from unsharpen.comparison.results import Results, load_results
+from unsharpen.comparison.summary import tables
+from unsharpen.comparison.tables import Table, cell, to_csv, to_latex, to_markdown
+from unsharpen.errors import InputError
+from unsharpen.reports.html import command, figure_html
+from unsharpen.reports.plots import save
+from unsharpen.reports.style import CSS
+from unsharpen.training.folder import write_atomically
+
+GLOSSARY = {
+    "Pass@k": "The chance that at least one of k samples is correct, estimated without bias from n samples; Pass@1 is "
+    "the mean over samples.",
+    "Intervals": "95 % bootstrap over problems and seeds, drawn independently. With S seeds the spread between seeds "
+    "is understated by about (S - 1) / S.",
+    "distinct, effective": "Different correct solutions among the samples of a problem, mean over all problems; and "
+    "1 / Σq² over their shares q, mean over the problems with a correct sample.",
+    "base catches up at k": "The smallest k at which the model before training is at least as good as the mean of the "
+    "seeds.",
+    "samples for X's Pass@k": "How many samples the method needs for the Pass@k that X has at k: a quarter of k means "
+    "four times fewer.",
+    "s / step": "Median seconds of an optimiser step, completions included, on the machine of the runs.",
+}
+
+_WIDE = "main { max-width: 78rem; } td, th { padding: .35rem .5rem; }\n"
+
+
+def write_report(root: Path) -> tuple[Results, list[Table]]:
+    """Write what the records come to.
+
+    ``report.html``; ``tables/``, each as Markdown, CSV and LaTeX, and all in ``results.md``; ``figures/``, each as PNG
+    and SVG.
+
+    Raises:
+        InputError: no finished run, or a folder that can't be written.
+        DataError: a malformed record.
+        MissingExtraError: matplotlib is not installed.
+    """
+    results = load_results(root)
+    curves = Curves(results)
+    found, drawn = tables(results, curves), figures(results, curves)
+    folder = root / "tables"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for table in found:
+            for suffix, write in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
+                write_atomically(folder / f"{table.name}.{suffix}", write(table).rstrip("\n") + "\n")
+        text = "\n\n".join([*map(to_markdown, found), *_remarks(results)])
+        write_atomically(folder / "results.md", text + "\n")
+        for name, (figure, _) in drawn.items():
+            save(figure, root / "figures" / name)
+        write_atomically(root / "report.html", page(results, found, drawn))
+    except OSError as error:
+        raise InputError(f"the report needs a writable folder; {root} is not: {error}") from error
+    return results, found
+
+
+def failures(results: Results) -> list[str]:
+    """One line for each cell that failed."""
+    return [f"{arm.label} {name}: {reason}" for arm in results.arms for name, reason in arm.failures]
+
+
+def _remarks(results: Results) -> list[str]:
+    parts = [f"How the settings were chosen: {results.rule}"] if results.rule else []
+    parts += ["Failed cells:\n\n" + "\n".join(f"- {line}" for line in lines)] if (lines := failures(results)) else []
+    return [*parts, *results.notes]
+
+
+def page(results: Results, found: Sequence[Table], drawn: dict[str, tuple[Any, str]]) -> str:
+    """One self-contained HTML page; whatever comes from files is escaped."""
+    main, *others = found
+    sections = {
+        "Results": _table(main),
+        "Failed cells": "".join(f"<p>{escape(line)}</p>" for line in failures(results)),
+        **{alt.rstrip("."): figure_html(name, figure, alt, alt) for name, (figure, alt) in drawn.items()},
+        **{table.title: _table(table) for table in others},
+        "How the settings were chosen": f"<p>{escape(results.rule)}</p>" if results.rule else "",
+        "Settings, and how to repeat a run": "".join(_settings(results)),
+        "How to read this": "<dl>"
+        + "".join(f"<dt>{t}</dt><dd>{escape(d)}</dd>" for t, d in GLOSSARY.items())
+        + "</dl>",
+    }
+    body = "\n".join(f"<section>\n<h2>{escape(h)}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
+    config = results.finished[0].first.config
+    facts = [f"{key} {config[key]}" for key in ("task", "model") if key in config]
+    facts += [f"{results.base.num_problems} problems", f"{results.num_samples} samples each", *results.notes]
+    title = f"{len(results.arms)} methods compared"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{CSS}{_WIDE}</style>\n"
+        f'</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p class="quiet">{escape(" · ".join(facts))}</p>\n'
+        f"{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _table(table: Table) -> str:
+    columns, body, group = table.columns, "", ""
+    for row in table.rows:
+        if row.group != group:
+            group = row.group
+            body += f'<tr><th scope="rowgroup" class="band" colspan="{len(columns) + 1}">{escape(group)}</th></tr>\n'
+        cells = f'<td colspan="{len(columns)}" style="text-align: left">{escape(row.note)}</td>' if row.note else ""
+        for column in [] if row.note else columns:
+            value, _, bounds = cell(row.values.get(column)).partition(" [")
+            cells += f"<td>{escape(value)}" + (f"<small>[{escape(bounds)}</small>" if bounds else "") + "</td>"
+        body += f'<tr><th scope="row">{escape(row.label)}</th>{cells}</tr>\n'
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    return (
+        f'<div class="card scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">\n<table>'
+        f'<caption>{escape(table.caption)}</caption>\n<thead><tr><th scope="col">method</th>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _settings(results: Results) -> list[str]:
+    parts = []
+    for arm in results.finished:
+        config = json.dumps(dict(arm.first.config), indent=2, ensure_ascii=False)
+        seeds = ", ".join(map(str, arm.seeds))
+        parts.append(
+            f'<details class="card"><summary>{escape(arm.label)}</summary>\n<p class="quiet">seeds {seeds}; '
+            f"{arm.first.final.step} steps</p>\n<pre>{escape(command(arm.first))}</pre>\n<pre>{escape(config)}</pre>"
+            "</details>\n"
+        )
+    return parts
