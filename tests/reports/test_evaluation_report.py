@@ -1,26 +1,23 @@
-"""The report on evaluations without a browser: verdicts, tables, caps, escaping, files, folders."""
+"""The report on evaluations without a browser: verdicts, tables, caps, escaping, files."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tests.reports.evaluations import HOSTILE, about, hostile_table, rows, table, write_evaluation
+from tests.reports.evaluations import HOSTILE, hostile_table, rows, table
 
-from unsharpen.errors import DataError, InputError
+from unsharpen.errors import InputError
 from unsharpen.metrics import Interval, SampleTable, bootstrap_mean, crossover, pass_at_k
 from unsharpen.reports import to_latex
 from unsharpen.reports.evaluation import (
     evaluation_page,
     evaluation_rows,
     models_of,
-    read_evaluation,
     verdicts,
     write_evaluation_report,
 )
@@ -245,72 +242,3 @@ def test_refuses(tables: list[SampleTable], words: str, tmp_path: Path) -> None:
 def test_an_unwritable_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="writable path"):
         write_evaluation_report([table("base", 1.0, problems=2, n=2)], tmp_path)
-
-
-# ------------------------------------------------------------------------------------------------ folders
-
-SOME = rows(1.0, problems=3, n=4, seed=0)
-MakeRows = Callable[[], list[dict[str, Any]]]
-
-
-def test_a_folder_is_read(tmp_path: Path) -> None:
-    folder = write_evaluation(tmp_path / "run", SOME, about(3), model="org/model", task="countdown")
-    made = read_evaluation(folder)
-    assert (made.label, made.num_problems, made.num_samples.tolist()) == ("org/model", 3, [4, 4, 4])
-    assert made.settings["task"] == "countdown"
-    assert made.problem_texts is not None
-    assert made.multiplicity is not None
-    assert read_evaluation(write_evaluation(tmp_path / "bare", SOME)).label == "bare"
-
-
-def test_a_torn_last_line_is_left_out_and_said(tmp_path: Path) -> None:
-    folder = write_evaluation(tmp_path / "run", SOME)
-    with (folder / "samples.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"problem_id": "0002", "sam')
-    made = read_evaluation(folder)
-    assert made.num_samples.tolist() == [4, 4, 4]
-    assert made.settings["repaired"] == "samples.jsonl: the torn last line (13) was left out"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"correct": 1}, "line 1: correct must be bool; found 1"),
-        ({"problem_id": 5}, "line 1: problem_id must be str; found 5"),
-        ({"sample_id": True}, "line 1: sample_id must be int; found True"),
-        ({"sample_id": 1}, "sample 1 of problem '0000' comes twice"),
-        ({"canonical": 7}, "line 1: canonical must be text or null; found int"),
-        ({"logprob": "low"}, "line 1: logprob must be a number or null; found str"),
-    ],
-)
-def test_a_bad_sample(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    folder = write_evaluation(tmp_path / "run", [{**SOME[0], **change}, *SOME[1:]])
-    with pytest.raises(DataError, match=re.escape(words)):
-        read_evaluation(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("samples.jsonl", "", "at least one sample"),
-        ("samples.jsonl", "nonsense\n" + json.dumps(SOME[0]), "line 1: not JSON"),
-        ("samples.jsonl", "[1]\n", "line 1: must be an object"),
-        ("settings.json", "[1]", "must be a JSON object; found list"),
-        ("settings.json", "{", "must be a JSON object"),
-        ("problems.jsonl", '{"text": "x"}\n', "problem_id must be str; found None"),
-    ],
-)
-def test_a_bad_file(tmp_path: Path, name: str, text: str, words: str) -> None:
-    folder = write_evaluation(tmp_path / "run", SOME)
-    (folder / name).write_text(text, "utf-8")
-    with pytest.raises(DataError, match=re.escape(words)):
-        read_evaluation(folder)
-
-
-def test_no_folder_and_no_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds samples\.jsonl"):
-        read_evaluation(tmp_path)
-    folder = write_evaluation(tmp_path / "run", SOME)
-    (folder / "samples.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="UTF-8"):
-        read_evaluation(folder)

@@ -31,9 +31,7 @@ def report(
     its own base model. The page is one file that loads nothing; figures (PNG, SVG) and, for evaluations, a LaTeX table
     lie beside it.
     """
-    from unsharpen.reports.evaluation.folder import is_evaluation
-
-    evaluations = [is_evaluation(run) for run in runs]
+    evaluations = [(run / "samples.jsonl").is_file() for run in runs]
     trainings = [(run / "evaluation.jsonl").is_file() for run in runs]
     for run, one, other in zip(runs, evaluations, trainings, strict=True):
         if not (one or other):
@@ -61,11 +59,12 @@ def report(
 def _evaluations(runs: list[Path], output: Path, title: str | None, label: list[str] | None) -> Path:
     from dataclasses import replace
 
-    from unsharpen.reports.evaluation import read_evaluation, write_evaluation_report
+    from unsharpen.evaluation.imports import load_samples
+    from unsharpen.reports.evaluation import write_evaluation_report
 
     if label and len(label) != len(runs):
         raise InputError(f"--label must come once for each folder; found {len(label)} for {len(runs)}")
-    tables = [read_evaluation(run) for run in runs]
+    tables = [load_samples(run) for run in runs]
     if label:
         tables = [replace(table, label=name) for table, name in zip(tables, label, strict=True)]
     tasks = {str(table.settings["task"]) for table in tables if table.settings.get("task")}

@@ -2,7 +2,6 @@
 
 from unsharpen.reports.evaluation.compare import Model, Verdict, evaluation_rows, models_of, verdicts
 from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
-from unsharpen.reports.evaluation.folder import read_evaluation
 from unsharpen.reports.evaluation.page import evaluation_page, write_evaluation_report
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "evaluation_rows",
     "heat_figure",
     "models_of",
-    "read_evaluation",
     "verdicts",
     "write_evaluation_report",
 ]
