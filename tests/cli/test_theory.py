@@ -97,7 +97,7 @@ def test_dynamics() -> None:
     [
         (("biases", "--correct", "0.3,x"), "--correct must be probabilities with commas between them, found '0.3,x'"),
         (("biases", "--correct", ""), "--correct must be probabilities with commas"),
-        (("biases", "--correct", "0.5", "--wrong", "0.4"), "must sum to 1; the distribution sums to 0.9"),
+        (("biases", "--correct", "0.5", "--wrong", "0.4"), "must sum to 1, found 0.9"),
         (
             ("biases", "--correct", "0.5,0", "--wrong", "0.5"),
             "needs a probability above 0, found [0.0]",

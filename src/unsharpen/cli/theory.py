@@ -214,9 +214,12 @@ def _problem(correct: str, wrong: str) -> tuple[Any, Any]:
     p = np.asarray(parts[0] + parts[1])
     if not (np.isfinite(p).all() and (p > 0).all()):
         raise InputError(f"every completion needs a probability above 0, found {p[~(p > 0)].tolist()}")
-    flags = np.arange(len(p)) < len(parts[0])
-    lab.correct_mass(np.log(p), flags)  # refuses what does not sum to 1
-    return np.log(p), flags
+    if abs(p.sum() - 1) > 1e-6:
+        raise InputError(
+            f"--correct and --wrong together must sum to 1, found {p.sum():.6g}",
+            hint="probabilities of all completions, right and wrong, for example --correct .3,.1 --wrong .4,.2",
+        )
+    return np.log(p), np.arange(len(p)) < len(parts[0])
 
 
 def _method(text: str) -> Method:
