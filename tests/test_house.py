@@ -28,14 +28,15 @@ LAYERS: dict[str, set[str]] = {
     # arrays in, advantages out
     "batch": {"errors"},
     "advantages": {"errors", "batch"},
-    "catalogue": {"errors", "batch", "advantages"},
+    "losses": {"errors", "batch", "advantages"},
+    "catalogue": {"errors", "batch", "advantages", "losses"},
     "methods": {"errors", "batch", "catalogue"},
     # problems and verdicts; samples and numbers
     "tasks": {"errors"},
     "metrics": {"errors"},
     "evaluation": {"errors", "tasks", "metrics"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "methods", "metrics"},
+    "engines": {"errors", "batch", "advantages", "losses", "catalogue", "methods", "metrics"},
     "theory": {"errors", "batch", "advantages", "methods"},
     # reads result files only
     "reports": {"errors", "metrics"},
@@ -47,7 +48,8 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"errors", "batch", "advantages", "methods"},
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
-LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "theory", "tasks", "metrics"}
+LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "losses", "catalogue", "methods"}
+LIGHT_LAYERS |= {"theory", "tasks", "metrics"}
 LIGHT_LIBRARIES = {"numpy", "array_api_compat", "unsharpen"}
 
 
