@@ -36,7 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "metrics": {"errors"},
     "evaluation": {"errors", "tasks", "metrics"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "losses", "catalogue", "methods", "metrics"},
+    "engines": {"errors", "batch", "advantages", "losses", "methods", "metrics"},
     "theory": {"errors", "batch", "advantages", "methods"},
     # reads result files only
     "reports": {"errors", "metrics"},

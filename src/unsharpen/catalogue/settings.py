@@ -94,7 +94,7 @@ def entropy_target(
     Source: Skywork-OR1, arXiv 2505.22312 (target .2 nats, step .005), as TRL has it. Set the target near the entropy
     of the first batches, which the engine logs.
     """
-    if min(target, coef) < 0 or not 0 < step or coef_max < coef:
+    if min(target, coef) < 0 or not step > 0 or coef_max < coef:
         raise InputError(
             f"need target >= 0, 0 <= coef <= coef_max and step > 0; found {target}, {coef}, {coef_max} and {step}"
         )

@@ -245,7 +245,7 @@ TABLE: dict[str, Row] = {
     "dapo": Row(
         settings.dapo,
         "Clip-higher, token mean, uniform groups dropped, soft penalty for overlong completions",
-        "A = GRPO(r_i - penalty clip((|y_i| - .8 L) / .2 L, 0, 1)); ratio in [.8, 1.28]; mean over tokens of mixed groups",
+        "A = GRPO(r_i - penalty clip((|y_i| - .8 L) / .2 L, 0, 1)); ratio in [.8, 1.28]; mean over all tokens",
         "arXiv 2503.14476",
     ),
     "clip-higher": Row(
@@ -289,7 +289,7 @@ TABLE: dict[str, Row] = {
         "Separate coefficients for entropy and for cross-entropy to the reference",
         "GRPO; objective + alpha H(pi) - beta H(pi, pi_ref) = - beta KL + (alpha - beta) H(pi)",
         "arXiv 2511.08594",
-        "the objective from the abstract and summaries; the paper's experiments use its offline form; alpha, beta are ours",
+        "the objective from summaries; the paper's experiments use its offline form; alpha and beta are ours",
     ),
     "entropy-advantage": Row(
         tokens.entropy_advantage,
@@ -350,7 +350,7 @@ TABLE: dict[str, Row] = {
     "dph": Row(
         tokens.dph,
         "A mode-covering divergence on presampled completions of the base model",
-        "GRPO; loss + coef D(base, pi) on the pool; u = pi / base: u - 1 - log u, or u log u - (u + 1) log((u + 1) / 2)",
+        "GRPO; loss + coef D on the pool; u = pi / base, D = u - 1 - log u, or u log u - (u + 1) log((u + 1) / 2)",
         "arXiv 2509.07430",
     ),
 }

@@ -86,9 +86,7 @@ def epo(
     per turn of an agent, and the weight does not change during training.
     """
     history = EntropyHistory()
-    window = hold_entropy_window(
-        history, coef=coef, smooth=smooth, penalty=penalty, low=low, high=high, shape=shape
-    )
+    window = hold_entropy_window(history, coef=coef, smooth=smooth, penalty=penalty, low=low, high=high, shape=shape)
     grpo = chain(standardize_group(ddof=ddof, eps=eps), track_entropy(history))
     return Recipe(grpo, memory=history, loss_term=window, excludes=_NATIVE_ENTROPY)
 
@@ -155,7 +153,7 @@ def flow_rl(*, beta: float = 15.0, max_weight: float = 10.0, ddof: int = 1, eps:
 
 
 def rover(*, rho: float = 1.0, future: float = 1.0) -> Recipe:
-    """Value a policy that chooses tokens uniformly, and act greedily on that: a regression in place of policy gradients.
+    """Value a policy that chooses tokens uniformly, and act on that: a regression in place of policy gradients.
 
     Source: arXiv 2509.24981; checked against the authors' code (rho 1; rewards centred in the group, as for CountDown
     there). Needs the logits of a micro-batch at every update and plain ``generate``. With one update per batch it is

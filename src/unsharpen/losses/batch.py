@@ -53,7 +53,7 @@ class LossBatch:
     def __post_init__(self) -> None:
         shape = tuple(self.logprobs.shape)
         per_token = ("old_logprobs", "mask", "advantages", "entropies", "reference_logprobs")
-        wanted = {name: shape for name in (*per_token, "mean_logprobs", "old_mean_logprobs")} | {"correct": shape[:1]}
+        wanted = dict.fromkeys((*per_token, "mean_logprobs", "old_mean_logprobs"), shape) | {"correct": shape[:1]}
         for name, good in wanted.items():
             array = getattr(self, name)
             if array is not None and tuple(array.shape) != good:
@@ -79,7 +79,9 @@ class LossBatch:
         """[N, 1] mean over each completion's tokens; 0 where it has none."""
         xp = self.xp
         real = xp.astype(self.mask, self.logprobs.dtype)
-        return xp.sum(self.own(values_NT), axis=1, keepdims=True) / xp.clip(xp.sum(real, axis=1, keepdims=True), 1, None)
+        return xp.sum(self.own(values_NT), axis=1, keepdims=True) / xp.clip(
+            xp.sum(real, axis=1, keepdims=True), 1, None
+        )
 
     def unclipped(self, log_ratio: Array) -> Array:
         """[N, T] bool, the tokens whose policy loss has a gradient: PPO's clip does not hold them."""

@@ -44,7 +44,7 @@ def tether_covariant_tokens(*, coef: float = 1.0, share: float = 2e-4) -> LossTe
 
 
 def scale_kl_by_advantage(*, scale: float = 0.04) -> LossTerm:
-    """Change the coefficient of the KL term from beta to ``beta - scale A`` for each completion; adds ``-scale A KL_t``.
+    """Make the coefficient of the KL term ``beta - scale A`` for each completion, by adding ``-scale A KL_t``.
 
     ``KL_t = exp(d) - d - 1`` with ``d = log pi_ref - log pi``, the estimator of the engine's own term, which supplies
     the ``beta``. Completions that did well may move away from the reference, those that did badly are held.
