@@ -45,6 +45,8 @@ ATOMS: list[tuple[str, dict[str, Any]]] = [
     ("weigh_by_entropy", {"alpha": 0.5, "temperature": 0.7}),
     ("divide_by_relative_entropy", {}),
     ("level_correct_modes", {"beta": 0.1}),
+    ("punish_overlong", {}),
+    ("punish_overlong", {"penalty": 0.3, "share": 0.7}),
 ]
 
 

@@ -64,7 +64,8 @@ def _quantile_of_rows(batch: LossBatch, quantile: float) -> Array:
     """[N, 1] quantile of each completion's token entropies, linear between two of them as in ``torch.quantile``."""
     xp = batch.xp
     entropies = detached(batch.entropies)
-    ordered = xp.sort(xp.where(batch.mask, entropies, xp.full_like(entropies, math.inf)), axis=1)
+    last = xp.full_like(entropies, xp.finfo(entropies.dtype).max)  # finite: a completion may have no tokens at all
+    ordered = xp.sort(xp.where(batch.mask, entropies, last), axis=1)
     count = xp.clip(xp.sum(xp.astype(batch.mask, xp.int64), axis=1, keepdims=True), 1, None)
     place = quantile * xp.astype(count - 1, entropies.dtype)
     below = xp.astype(xp.floor(place), xp.int64)
