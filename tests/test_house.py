@@ -38,6 +38,8 @@ LAYERS: dict[str, set[str]] = {
     # what carries the methods into a trainer, and what proves them
     "engines": {"errors", "batch", "advantages", "losses", "methods", "metrics"},
     "theory": {"errors", "batch", "advantages", "methods"},
+    # checkpoints
+    "weights": {"errors"},
     # reads result files only
     "reports": {"errors", "metrics"},
     # runs: configuration, folder, and the work in between

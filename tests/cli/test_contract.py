@@ -24,6 +24,7 @@ OPTIONS = {
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
     ("methods",): set(),
+    ("merge",): {"--output", "--delta", "--force"},
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},
     ("theory", "frontier"): {"--correct", "--wrong", "--gamma", "--beta", "--figure", "--json"},

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import data, demo, methods, theory, train
+from unsharpen.cli import data, demo, merge, methods, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("methods")(methods.methods)
+app.command("merge")(merge.merge)
 app.add_typer(data.app, name="data")
 app.add_typer(theory.app, name="theory")
 
