@@ -36,6 +36,10 @@ OPTIONS = {
     },
     ("theory", "explore"): {"--output", "--open"},
     ("data",): set(),
+    ("data", "presample"): {
+        *("--output", "--model", "--data", "--num-train", "--problems", "--answer-format", "--samples", "--mastered"),
+        *("--keep", "--temperature", "--max-new-tokens", "--batch-size", "--seed", "--force"),
+    },
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),
     },
