@@ -313,7 +313,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (
         LossBatch,
         "(*, logprobs, old_logprobs, mask, advantages, correct, entropies=None, reference_logprobs=None, "
-        "top_logprobs=None, mean_logprobs=None, old_mean_logprobs=None, clip_low=0.2, clip_high=0.2)",
+        "top_logprobs=None, likeliest=None, mean_logprobs=None, old_mean_logprobs=None, clip_low=0.2, clip_high=0.2)",
     ),
     (
         LossTerm,

@@ -98,8 +98,19 @@ def test_the_top_log_probs_are_those_of_the_policy_in_training(make_trainer: Mak
         assert (top.diff(dim=-1) <= 0).all()
         real = batch.mask
         assert (own[real] <= top[..., 0][real] + 1e-4).all()
-        greedy = (own - top[..., 0]).abs()[real] < 1e-4
+        greedy = batch.likeliest[real]
+        assert torch.equal(greedy, (own - top[..., 0]).abs()[real] < 1e-4)
         assert 0.3 < greedy.float().mean() < 1  # most tokens are the likeliest one, not all
+
+
+def test_logits_under_adapters_and_checkpointing(make_trainer: Make) -> None:
+    from peft import LoraConfig
+
+    lora = LoraConfig(r=4, task_type="CAUSAL_LM", target_modules="all-linear")
+    trainer = make_trainer("simko", trainer={"peft_config": lora}, gradient_checkpointing=True, max_steps=2)
+    for batch in seen(trainer):
+        own, top = batch.logprobs[batch.mask].detach(), batch.top_logprobs[batch.mask].detach()
+        assert (own <= top[:, 0] + 1e-4).all()
 
 
 def test_means_of_the_vocabulary_agree_between_sampling_and_training(make_trainer: Make) -> None:

@@ -27,6 +27,7 @@ def random_fields(seed: int, *, rows: int = 4, columns: int = 5, top: int = 3) -
         "entropies": rng.gamma(1.0, 0.7, (rows, columns)),
         "reference_logprobs": logprobs + rng.normal(scale=0.5, size=logprobs.shape),
         "top_logprobs": np.log(shares),
+        "likeliest": rng.random(logprobs.shape) < 0.6,
         "mean_logprobs": -4 + rng.normal(scale=0.1, size=logprobs.shape),
         "old_mean_logprobs": -4 + rng.normal(scale=0.1, size=logprobs.shape),
     }

@@ -262,7 +262,7 @@ def simko_reference(fields: dict[str, torch.Tensor], *, mix: float, quantile: fl
             if fields["correct"][i] and uncertain:
                 spread = (r.detach() * torch.exp(top - top.detach())).sum()
                 r = (1 - mix) * r + mix / len(top) * spread
-            if advantage < 0 and uncertain and logprobs[i, t] >= top[0] - 1e-4:
+            if advantage < 0 and uncertain and fields["likeliest"][i, t]:
                 advantage = scale * advantage
             out[i, t] = torch.maximum(-advantage * r, -advantage * torch.clamp(r, 0.8, 1.2))
     return out
@@ -271,7 +271,7 @@ def simko_reference(fields: dict[str, torch.Tensor], *, mix: float, quantile: fl
 @pytest.mark.parametrize("seed", range(4))
 def test_simko_is_the_published_loss(seed: int) -> None:
     fields = random_fields(seed)
-    fields["logprobs"][1, ::2] = fields["top_logprobs"][1, ::2, 0]  # likeliest tokens in a wrong completion
+    fields["likeliest"][1] = [True, False, True, True, False]  # in a wrong completion
     fields["old_logprobs"][1] = fields["logprobs"][1] + np.array([0.1, -0.1, 0.4, 0.1, 0.1])
     options = {"mix": 0.3, "quantile": 0.4}
     term = redistribute_to_top_tokens(num_top=3, wrong_scale=1.5, **options)

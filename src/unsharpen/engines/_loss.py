@@ -19,7 +19,7 @@ from unsharpen.engines._vocabulary import check_head, last_hidden_states, token_
 from unsharpen.errors import EngineError
 from unsharpen.losses.batch import LossBatch
 
-VOCABULARY = frozenset({"mean_logprobs", "old_mean_logprobs", "top_logprobs"})
+VOCABULARY = frozenset({"likeliest", "mean_logprobs", "old_mean_logprobs", "top_logprobs"})
 """Fields of a LossBatch for which the hook computes the logits."""
 
 CORRECT, OLD_MEANS = "unsharpen_correct", "unsharpen_old_mean_logprobs"
@@ -99,12 +99,13 @@ class LossTrainer(FieldTrainer):
         with last_hidden_states(unwrapped if wants_logits else None) as hidden:
             result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
         logprobs, entropies, _ = result
-        extra = {}
+        extra: dict[str, torch.Tensor] = {}
         if wants_logits:
             assert term is not None
             table = token_logprobs(unwrapped, torch.cat(hidden), logprobs.shape[1], self.temperature)
             if "top_logprobs" in term.requires:
-                extra["top_logprobs"] = table.topk(term.num_top, dim=-1).values
+                top = table.topk(term.num_top, dim=-1)
+                extra |= {"top_logprobs": top.values, "likeliest": top.indices[..., 0] == inputs["completion_ids"]}
             if "mean_logprobs" in term.requires:
                 extra |= {"mean_logprobs": table.detach().mean(dim=-1), "old_mean_logprobs": inputs[OLD_MEANS]}
         self._seen = self._shaped(inputs, logprobs, entropies, extra)

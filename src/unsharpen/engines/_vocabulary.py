@@ -15,7 +15,7 @@ _SCALES = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_he
 
 def causal_model(model: Any) -> Any:
     """The model with the language-model head: that under the adapters, if there are any."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def check_head(model: Any, *, sharded: bool, by: str) -> None:
@@ -49,5 +49,5 @@ def last_hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
 def token_logprobs(model: Any, hidden: torch.Tensor, num_tokens: int, temperature: float) -> torch.Tensor:
     """[n, T, vocabulary] log-probabilities before each of the last T tokens, with gradient."""
     head = causal_model(model).get_output_embeddings()
-    logits: torch.Tensor = head(hidden[:, -num_tokens - 1 : -1])
+    logits: torch.Tensor = head(hidden[:, -num_tokens - 1 : -1].to(head.weight.dtype))
     return torch.log_softmax(logits.float() / temperature, dim=-1)

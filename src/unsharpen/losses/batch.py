@@ -28,6 +28,7 @@ class LossBatch:
         entropies: (g) [N, T] entropy of each token's distribution (nats).
         reference_logprobs: [N, T] under the frozen reference model.
         top_logprobs: (g) [N, T, K] the K largest log-probabilities at each place, the largest first.
+        likeliest: [N, T] bool, whether the token is the first of these.
         mean_logprobs: [N, T] mean of the log-probabilities of the whole vocabulary.
         old_mean_logprobs: [N, T] the same at the time of sampling.
         clip_low: the engine clips the ratio of probabilities below 1 - clip_low where the advantage is negative.
@@ -45,6 +46,7 @@ class LossBatch:
     entropies: Array = None
     reference_logprobs: Array = None
     top_logprobs: Array = None
+    likeliest: Array = None
     mean_logprobs: Array = None
     old_mean_logprobs: Array = None
     clip_low: float = 0.2
@@ -52,7 +54,7 @@ class LossBatch:
 
     def __post_init__(self) -> None:
         shape = tuple(self.logprobs.shape)
-        per_token = ("old_logprobs", "mask", "advantages", "entropies", "reference_logprobs")
+        per_token = ("old_logprobs", "mask", "advantages", "entropies", "reference_logprobs", "likeliest")
         wanted = dict.fromkeys((*per_token, "mean_logprobs", "old_mean_logprobs"), shape) | {"correct": shape[:1]}
         for name, good in wanted.items():
             array = getattr(self, name)

@@ -10,8 +10,6 @@ from unsharpen.batch import Array
 from unsharpen.errors import InputError
 from unsharpen.losses.batch import LossBatch, LossTerm, detached
 
-_SAME = 1e-4  # nats within which a token is the likeliest one: two kernels computed the two numbers
-
 
 def redistribute_to_top_tokens(
     *, num_top: int = 3, mix: float = 0.01, quantile: float = 0.8, wrong_scale: float = 1.1
@@ -52,12 +50,11 @@ def redistribute_to_top_tokens(
         spread = -advantages * mix * xp.exp(detached(log_ratio)) * (shift - detached(shift))
         term = xp.where(batch.correct[:, None] & uncertain & free, spread, zero)
 
-        likeliest = detached(batch.logprobs) >= detached(batch.top_logprobs[..., 0]) - _SAME
         ratio = xp.where(free, xp.exp(log_ratio), xp.full_like(zero, 1 - batch.clip_low))  # clipped: a constant
-        blame = uncertain & likeliest & (batch.mean_over_tokens(batch.advantages) < 0)
+        blame = uncertain & batch.likeliest & (batch.mean_over_tokens(batch.advantages) < 0)
         return term + xp.where(blame, (1 - wrong_scale) * advantages * ratio, zero)
 
-    return LossTerm("redistribute_to_top_tokens", apply, frozenset({"top_logprobs"}), num_top=num_top)
+    return LossTerm("redistribute_to_top_tokens", apply, frozenset({"likeliest", "top_logprobs"}), num_top=num_top)
 
 
 def _quantile_of_rows(batch: LossBatch, quantile: float) -> Array:

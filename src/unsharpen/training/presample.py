@@ -90,7 +90,8 @@ def presample(config: RunConfig, output: Path, settings: PresampleSettings) -> d
         first = dict(reversed(correct))  # of each solution the first try
         others = [one for canonical, one in correct if first[canonical] is not one]
         chosen = [*first.values(), *others][: settings.keep]
-        pool.extend(_row(problems, problem, one, settings, config) for one in chosen)
+        prompt = problems.prompt(problem)
+        pool.extend(_row(prompt, one, settings.temperature, config.model) for one in chosen)
     rate = solved / max(1, len(problems.train) * settings.num_samples)
     _check(pool, explore, rate, settings)
     counts = {"pool": len(pool), "explore": len(explore), "problems": len(problems.train)}
@@ -117,17 +118,15 @@ def _check(pool: list[Any], explore: list[Any], rate: float, settings: Presample
         )
 
 
-def _row(
-    problems: Problems, problem: Any, one: Sampled, settings: PresampleSettings, config: RunConfig
-) -> dict[str, Any]:
+def _row(prompt: Any, one: Sampled, temperature: float, model: str) -> dict[str, Any]:
     return {
-        "prompt": problems.prompt(problem),
+        "prompt": prompt,
         "completion": one.text,
         "prompt_ids": one.prompt_ids,
         "completion_ids": one.completion_ids,
         "logprobs": one.logprobs,
-        "temperature": settings.temperature,
-        "model": config.model,
+        "temperature": temperature,
+        "model": model,
     }
 
 
@@ -149,11 +148,10 @@ def _prompt_ids(tokenizer: Any, prompt: Any) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-@torch.no_grad()
 def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], settings: PresampleSettings) -> list[Sampled]:
     encoded = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
     recorder = SamplingLogprobs(settings.temperature)
-    with recording(model, recorder):
+    with recording(model, recorder), torch.no_grad():
         sequences = model.generate(
             input_ids=encoded["input_ids"],
             attention_mask=encoded["attention_mask"],
