@@ -131,6 +131,14 @@ def test_several_updates_per_batch_see_another_policy(make_trainer: Make) -> Non
     assert method.recipe.loss_term(batches[1]).sum() > 0
 
 
+@pytest.mark.parametrize("name", ["simko", "clip-cov", "rover"])
+def test_a_batch_without_any_reward_teaches_nothing(make_trainer: Make, name: str) -> None:
+    trainer = make_trainer(name, reward_funcs=lambda completions, **_: [None] * len(completions), max_steps=1)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.train()
+    assert all(torch.equal(p, q) for p, q in zip(before, trainer.model.parameters(), strict=True))
+
+
 def test_drop_uniform_groups_takes_their_tokens_out(make_trainer: Make) -> None:
     trainer = make_trainer(get_method("dapo", overlong_penalty=0.0), max_steps=3)
     original, dropped = trainer._generate_and_score_completions, 0

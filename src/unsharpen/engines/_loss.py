@@ -67,6 +67,15 @@ class LossTrainer(FieldTrainer):
         acts = recipe.loss_term is not None or (step is not None and step.stage == "loss")
         return acts and self.model.training
 
+    def _attach(self, output: dict[str, Any], correct: torch.Tensor) -> None:
+        """Put what the hook will need into the batch of completions that TRL shuffles and splits."""
+        if not self._hooked:
+            return
+        count, width = output["completion_ids"].shape
+        output[CORRECT] = correct[self.accelerator.process_index * count :][:count]
+        if self._means is not None:  # recorded at every step of the generation, also after a completion's end
+            output[OLD_MEANS] = self._means[:, :width]
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         inside = self._hooked_loss if self._hooked else super()._compute_loss
         loss: torch.Tensor = inside(model, dict(inputs))  # a copy: TRL uses a batch again
@@ -102,7 +111,8 @@ class LossTrainer(FieldTrainer):
         extra: dict[str, torch.Tensor] = {}
         if wants_logits:
             assert term is not None
-            table = token_logprobs(unwrapped, torch.cat(hidden), logprobs.shape[1], self.temperature)
+            with torch.set_grad_enabled("top_logprobs" in term.requires):
+                table = token_logprobs(unwrapped, torch.cat(hidden), logprobs.shape[1], self.temperature)
             if "top_logprobs" in term.requires:
                 top = table.topk(term.num_top, dim=-1)
                 extra |= {"top_logprobs": top.values, "likeliest": top.indices[..., 0] == inputs["completion_ids"]}

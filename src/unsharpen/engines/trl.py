@@ -19,7 +19,7 @@ from accelerate.utils import gather, gather_object
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
 from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
-from unsharpen.engines._loss import CORRECT, OLD_MEANS, LossTrainer
+from unsharpen.engines._loss import LossTrainer
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
@@ -55,8 +55,9 @@ class DiverseGRPOTrainer(LossTrainer):
     in ``unsharpen_memory.json``, and restored on resume.
 
     Logged beside TRL's own metrics: ``pass@1``, ``pass@G``, ``distinct_correct``, ``effective_solutions``,
-    ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|) and
-    ``negative_correct`` (share of correct completions with a negative advantage).
+    ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|),
+    ``negative_correct`` (share of correct completions with a negative advantage), and what a method adds to the loss:
+    ``loss_term``, ``pool_loss``.
 
     Warns:
         UnsharpenWarning: at construction or after the first batches, of settings that are known to go wrong.
@@ -148,6 +149,7 @@ class DiverseGRPOTrainer(LossTrainer):
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         token_logprobs = self._token_logprobs(output)
+        self._attach(output, self._correct)
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
         scored = ~self._rewards_table.isnan().all(dim=1).reshape(-1, group_size)
@@ -233,13 +235,6 @@ class DiverseGRPOTrainer(LossTrainer):
         start = self.accelerator.process_index * len(local)
         mine = slice(start, start + len(local))
         output["advantages"] = shaped_N[mine].to(local.dtype)
-        if self.method.beyond_advantages:
-            output[CORRECT] = self._correct[mine]
-        if self._means is not None:
-            width = output["completion_ids"].shape[1]
-            output[OLD_MEANS] = torch.nn.functional.pad(self._means, (0, max(0, width - self._means.shape[1])))[
-                :, :width
-            ]
         token_transform = self.method.recipe.token_transform
         if token_transform is not None and token_transform.stage == "sampling":
             mask = self._own_tokens(output).bool()
