@@ -132,7 +132,7 @@ METHODS: dict[str, Callable[..., naive.Naive]] = {
     "ucb-con": ucb,
     "batch-exploration": after(naive_sequence.penalize_repeats),
     "egsw": after(naive_sequence.weigh_by_entropy),
-    "edge-grpo": after(naive_sequence.divide_by_relative_entropy),
+    "edge-grpo": lambda guided, **own: after(naive_sequence.divide_by_relative_entropy)(**own),
     "mara": lambda beta: naive.chained(naive_sequence.level_correct_modes(beta=beta), naive.subtract_group_mean()),
     "ds-grpo-f": robust,
 }

@@ -226,8 +226,8 @@ TABLE: dict[str, Row] = {
     "edge-grpo": Row(
         reweighting.edge_grpo,
         "Confident completions learn more, from success and failure",
-        "A_i = GRPO_i mean(H) / H_i",
-        "arXiv 2507.21848, entropy half",
+        "A_i = GRPO_i mean(H) / H_i; a share guided of the wrong completions replaced by reference solutions",
+        "arXiv 2507.21848",
     ),
     "mara": Row(
         reweighting.mara,

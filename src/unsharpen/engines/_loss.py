@@ -74,7 +74,7 @@ class LossTrainer(FieldTrainer):
         count, width = output["completion_ids"].shape
         output[CORRECT] = correct[self.accelerator.process_index * count :][:count]
         if self._means is not None:  # recorded at every step of the generation, also after a completion's end
-            output[OLD_MEANS] = self._means[:, :width]
+            output[OLD_MEANS] = torch.nn.functional.pad(self._means, (0, width - self._means.shape[1]))
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         inside = self._hooked_loss if self._hooked else super()._compute_loss

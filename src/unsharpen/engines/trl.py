@@ -19,7 +19,7 @@ from accelerate.utils import gather, gather_object
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
 from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
-from unsharpen.engines._loss import LossTrainer
+from unsharpen.engines._guidance import GuidedTrainer
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
@@ -32,7 +32,7 @@ from unsharpen.methods import Method, get_method
 __all__ = ["FIELDS", "DiverseGRPOTrainer", "with_settings"]
 
 
-class DiverseGRPOTrainer(LossTrainer):
+class DiverseGRPOTrainer(GuidedTrainer):
     """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
 
     Args:
@@ -50,7 +50,8 @@ class DiverseGRPOTrainer(LossTrainer):
         embed: for methods that compare completions by embeddings: n texts -> array [n, D].
         **kwargs: whatever ``trl.GRPOTrainer`` takes.
 
-    Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist) and
+    Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist),
+    ``reference_solution`` (the text of a correct completion) and
     ``prompt_id`` (else the prompt itself tells prompts apart). The memory of a method is saved with every checkpoint,
     in ``unsharpen_memory.json``, and restored on resume.
 
@@ -98,6 +99,7 @@ class DiverseGRPOTrainer(LossTrainer):
             )
         self._check_fields()
         self._check_loss()
+        self._check_guidance()
         if "reference_logprobs" in needs and self.beta == 0.0:
             raise EngineError(
                 f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
@@ -134,7 +136,11 @@ class DiverseGRPOTrainer(LossTrainer):
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         self._entropies = recorder.mean_entropies(completion_ids)
         self._means = recorder.mean_logprobs()
-        return completion_ids, recorder.collect(completion_ids) if logprobs is None else logprobs
+        if logprobs is None:
+            logprobs = recorder.collect(completion_ids)
+        if self._guided_share and self.model.training:
+            return self._guide(prompt_ids, completion_ids, logprobs)
+        return completion_ids, logprobs
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -147,6 +153,7 @@ class DiverseGRPOTrainer(LossTrainer):
         return table
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._rows = inputs
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         token_logprobs = self._token_logprobs(output)
         self._attach(output, self._correct)
