@@ -114,11 +114,13 @@ def test_logits_under_adapters_and_checkpointing(make_trainer: Make) -> None:
 
 
 def test_means_of_the_vocabulary_agree_between_sampling_and_training(make_trainer: Make) -> None:
-    # one update per batch: the policy is the one that sampled
-    for batch in seen(make_trainer("rover", temperature=0.7, max_steps=2)):
-        real = batch.mask
-        assert_close(batch.mean_logprobs[real], batch.old_mean_logprobs[real], atol=1e-4, rtol=1e-4)
-        assert (batch.mean_logprobs[real] < -1).all()
+    # two updates per batch: at the first one the policy is the one that sampled
+    first, second = seen(make_trainer("rover", temperature=0.7, max_steps=2, num_iterations=2, learning_rate=1e-2))
+    real = first.mask
+    assert_close(first.mean_logprobs[real], first.old_mean_logprobs[real], atol=1e-4, rtol=1e-4)
+    assert not torch.equal(first.mean_logprobs, first.old_mean_logprobs)  # recorded, not copied
+    assert (first.mean_logprobs[real] < -1).all()
+    assert (second.mean_logprobs - second.old_mean_logprobs)[real].abs().max() > 1e-2
 
 
 def test_several_updates_per_batch_see_another_policy(make_trainer: Make) -> None:

@@ -117,7 +117,10 @@ class LossTrainer(FieldTrainer):
                 top = table.topk(term.num_top, dim=-1)
                 extra |= {"top_logprobs": top.values, "likeliest": top.indices[..., 0] == inputs["completion_ids"]}
             if "mean_logprobs" in term.requires:
-                extra |= {"mean_logprobs": table.detach().mean(dim=-1), "old_mean_logprobs": inputs[OLD_MEANS]}
+                means = table.detach().mean(dim=-1)
+                # without old log-probs the policy is the one that sampled, as TRL takes it: no rounding in between
+                old = means if inputs.get("old_per_token_logps") is None else inputs[OLD_MEANS]
+                extra |= {"mean_logprobs": means, "old_mean_logprobs": old}
         self._seen = self._shaped(inputs, logprobs, entropies, extra)
         return result
 

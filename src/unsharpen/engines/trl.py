@@ -51,9 +51,8 @@ class DiverseGRPOTrainer(GuidedTrainer):
         **kwargs: whatever ``trl.GRPOTrainer`` takes.
 
     Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist),
-    ``reference_solution`` (the text of a correct completion) and
-    ``prompt_id`` (else the prompt itself tells prompts apart). The memory of a method is saved with every checkpoint,
-    in ``unsharpen_memory.json``, and restored on resume.
+    ``reference_solution`` (the text of a correct completion) and ``prompt_id`` (else the prompt itself tells prompts
+    apart). The memory of a method is saved with every checkpoint, in ``unsharpen_memory.json``, and restored on resume.
 
     Logged beside TRL's own metrics: ``pass@1``, ``pass@G``, ``distinct_correct``, ``effective_solutions``,
     ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|),
