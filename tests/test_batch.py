@@ -178,7 +178,7 @@ def test_wrong_shape_per_completion(name: str, value: Any) -> None:
     assert f"`{name}` must have shape [P, G] = (2, 2), found {found}" in refused(with_field(name, value))
 
 
-@pytest.mark.parametrize("name", ["num_solutions", "prompt_ids"])
+@pytest.mark.parametrize("name", ["num_solutions", "prompt_ids", "max_lengths"])
 @pytest.mark.parametrize("value", [[1], [1, 2, 3], [[1, 2], [3, 4]]])
 def test_wrong_shape_per_prompt(name: str, value: Any) -> None:
     assert f"`{name}` must have shape [P] = (2,), found" in refused(with_field(name, value))
@@ -230,6 +230,7 @@ def test_lengths_below_1(length: int) -> None:
         ("answers", [["a", "b"], ["c", "d"]]),
         ("num_solutions", [1.0, 2.0]),
         ("prompt_ids", [0.0, 1.0]),
+        ("max_lengths", [9.0, 9.0]),
     ],
 )
 def test_integers(name: str, value: Any) -> None:

@@ -28,7 +28,8 @@ LAYERS: dict[str, set[str]] = {
     # arrays in, advantages out
     "batch": {"errors"},
     "advantages": {"errors", "batch"},
-    "catalogue": {"errors", "batch", "advantages"},
+    "losses": {"errors", "batch", "advantages"},
+    "catalogue": {"errors", "batch", "advantages", "losses"},
     "methods": {"errors", "batch", "catalogue"},
     # problems and verdicts; samples and numbers
     "tasks": {"errors"},
@@ -37,8 +38,10 @@ LAYERS: dict[str, set[str]] = {
     # curves of training in, a diagnosis out
     "diagnosis": {"errors", "methods"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "methods", "metrics", "diagnosis"},
+    "engines": {"errors", "batch", "advantages", "losses", "methods", "metrics", "diagnosis"},
     "theory": {"errors", "batch", "advantages", "methods"},
+    # checkpoints
+    "weights": {"errors"},
     # reads result files only
     "reports": {"errors", "metrics"},
     # runs: configuration, folder, and the work in between
@@ -51,8 +54,8 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"errors", "batch", "advantages", "methods"},
 }
 # These import nothing at module level but the standard library, NumPy and array-api-compat.
-LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "catalogue", "methods", "theory", "tasks", "metrics"}
-LIGHT_LAYERS.add("diagnosis")
+LIGHT_LAYERS = {"__init__", "errors", "batch", "advantages", "losses", "catalogue", "methods"}
+LIGHT_LAYERS |= {"theory", "tasks", "metrics", "diagnosis"}
 LIGHT_LIBRARIES = {"numpy", "array_api_compat", "unsharpen"}
 
 

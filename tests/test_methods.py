@@ -30,6 +30,11 @@ BATCH_SCALED = {"ds-grpo-centered", "edge-grpo"}
 UNIFORM_GROUPS_TEACH = {"ds-grpo", "ds-grpo-sum", "ds-grpo-token", "entropy-bonus-seq", "entropy-penalty-seq"}
 UNIFORM_GROUPS_TEACH |= {"w-reinforce", "psr", "nsr", "ucb", "ucb-con", "batch-exploration"}
 
+# GRPO's advantages to the bit: what is theirs happens to tokens, in the loss or in the engine
+GRPO_ADVANTAGES = ["clip-higher", "gspo", "entropy-bonus", "entropy-penalty", "entropy-target", "top-entropy"]
+GRPO_ADVANTAGES += ["soft-preference", "entropy-advantage", "clip-cov", "kl-cov", "epo", "diversity-po", "adrpo"]
+GRPO_ADVANTAGES += ["simko", "flow-rl", "dph"]
+
 # Every method with its defaults, and with coefficients that show each branch.
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in list_methods()),
@@ -48,6 +53,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("best-of-k", {"scale": "none"}),
     ("rs-grpo", {"beta": 0.0}),
     ("ds-grpo-f", {"gamma_n": 0.3, "length": "mean", "focal": 0.5}),
+    ("dapo", {"overlong_penalty": 0.3, "overlong_share": 0.6, "drop_uniform": "off"}),
 ]
 each_case = pytest.mark.parametrize(
     ("name", "coefficients"), CASES, ids=["-".join([n, *(f"{k}={v}" for k, v in c.items())]) for n, c in CASES]
@@ -144,6 +150,7 @@ def test_finite_on_uniform_groups(
         "embeddings": np.ones((2, group_size, 3), dtype=dtype),
         "num_solutions": np.array([1, 2]),
         "prompt_ids": np.array([0, 1]),
+        "max_lengths": np.array([5, 9]),
     }
     least = LEAST_COMPLETIONS.get(name, 1)
     if group_size < least:
@@ -244,6 +251,8 @@ def test_what_a_method_requires_is_what_it_reads(name: str, coefficients: dict[s
         ("entropy-bonus-seq", {"gamma": 0.0, "length": "mean"}),
         ("grpo-kl", {"kl_coef": 0.0}),
         ("grpo-low-lr", {}),
+        ("dapo", {"overlong_penalty": 0.0, "drop_uniform": "off"}),
+        *((name, {}) for name in GRPO_ADVANTAGES),
     ],
 )
 @pytest.mark.parametrize("scale", [{}, {"ddof": 0, "eps": 1e-6}])
@@ -424,8 +433,16 @@ def test_list_methods_gives_a_list_of_ones_own() -> None:
     assert "grpo" in list_methods()
 
 
-def test_only_the_token_form_has_a_token_step() -> None:
-    assert [n for n in list_methods() if get_method(n).recipe.token_transform is not None] == ["ds-grpo-token"]
+def test_what_goes_beyond_advantages_is_named() -> None:
+    found = {n: list(parts) for n in list_methods() if (parts := get_method(n).beyond_advantages)}
+    assert [n for n, parts in found.items() if parts == ["token step"]] == [
+        *("ds-grpo-token", "entropy-advantage", "clip-cov"),
+    ]
+    assert [n for n, parts in found.items() if parts == ["loss term"]] == [
+        *("kl-cov", "epo", "diversity-po", "adrpo", "simko", "flow-rl", "rover"),
+    ]
+    assert [n for n, parts in found.items() if parts == ["pool term"]] == ["dph"]
+    assert len(found) == 11
 
 
 @pytest.mark.parametrize(

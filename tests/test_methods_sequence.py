@@ -16,6 +16,7 @@ from unsharpen.advantages import AnswerCounts
 from unsharpen.errors import InputError
 
 HISTORICAL = ["ucb", "ucb-mean", "ucb-con"]
+WITH_MEMORY = [*HISTORICAL, "epo"]
 # (method, the value at which its idea is switched off, its base, the base's coefficients)
 OFF: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     ("unlikeliness", {"beta": 0.0}, "grpo", {}),
@@ -204,7 +205,7 @@ def answers(*rows: list[int], prompts: list[int], mask: Any = None) -> GroupBatc
 
 
 def test_only_the_historical_methods_remember_and_each_object_for_itself() -> None:
-    assert [n for n in list_methods() if get_method(n).memory is not None] == HISTORICAL
+    assert [n for n in list_methods() if get_method(n).memory is not None] == WITH_MEMORY
     assert get_method("ucb").memory is not get_method("ucb").memory
 
 

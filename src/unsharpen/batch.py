@@ -20,7 +20,7 @@ Array = Any
 """Any array of the Python array API standard: NumPy, PyTorch on any device, JAX, CuPy."""
 
 _FLOATS = ("rewards", "logprobs", "entropies", "reference_logprobs", "embeddings")
-_PER_PROMPT = ("num_solutions", "prompt_ids")
+_PER_PROMPT = ("num_solutions", "prompt_ids", "max_lengths")
 _LOGPROB_SLACK = 1e-3  # a sum of float16 log-probabilities of certain tokens may end a little above 0
 
 
@@ -46,6 +46,7 @@ class GroupBatch:
         embeddings: [P, G, D] a vector per completion; of any length, methods compare directions.
         num_solutions: [P] number of distinct correct solutions that exist.
         prompt_ids: [P] integers that identify a prompt across batches.
+        max_lengths: [P] tokens at which the engine cuts a completion, at least 1.
 
     Raises:
         InputError: wrong shape, dtype or value; the message names the field and the first bad row.
@@ -67,6 +68,7 @@ class GroupBatch:
     embeddings: Array = None
     num_solutions: Array = None
     prompt_ids: Array = None
+    max_lengths: Array = None
 
     def __post_init__(self) -> None:
         given = {f.name: _as_array(f.name, v) for f in fields(self) if (v := getattr(self, f.name)) is not None}
@@ -186,11 +188,14 @@ def _clean_float(xp: Any, name: str, array: Array, mask: Array) -> Array:
 
 
 def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:
-    for name in ("lengths", "answers", "num_solutions", "prompt_ids"):
+    for name in ("lengths", "answers", *_PER_PROMPT):
         if name in given and not xp.isdtype(given[name].dtype, "integral"):
             raise InputError(f"`{name}` must be integers, found {given[name].dtype}")
     if "lengths" in given:
         _refuse(xp, mask & (given["lengths"] < 1), "`lengths` must be at least 1 token")
+    if "max_lengths" in given and not bool(xp.all(given["max_lengths"] >= 1)):
+        row = _first_row(xp, given["max_lengths"] < 1)
+        raise InputError(f"`max_lengths` must be at least 1 token; prompt {row} has {int(given['max_lengths'][row])}")
     if "entropies" in given:
         _refuse(xp, mask & (given["entropies"] < 0), "`entropies` must be at least 0 (mean over tokens, nats)")
     for name in ("logprobs", "reference_logprobs"):

@@ -22,7 +22,7 @@ class Method:
     Attributes:
         name: the catalogue name.
         coefficients: every coefficient with its value.
-        recipe: chain and engine settings.
+        recipe: chain, engine settings, and what acts on tokens or in the loss.
         summary: one line.
         equation: plain text, in the notation of the documentation.
         paper: arXiv number or other source.
@@ -43,6 +43,21 @@ class Method:
     def requires(self) -> frozenset[str]:
         """Optional :class:`GroupBatch` fields that the method reads."""
         return self.recipe.transform.requires
+
+    @property
+    def beyond_advantages(self) -> dict[str, str]:
+        """What the method needs an engine to do besides using its advantages, settings aside; part -> name.
+
+        Empty for sequence-level methods. A carrier that knows advantages only must refuse the others, and name the
+        part: ``token step`` (advantages per token), ``loss term``, ``pool term`` (a loss on other completions).
+        """
+        recipe = self.recipe
+        parts = {
+            "token step": recipe.token_transform,
+            "loss term": recipe.loss_term,
+            "pool term": recipe.pool_term,
+        }
+        return {part: value.name for part, value in parts.items() if value is not None}
 
     @property
     def memory(self) -> Memory | None:
@@ -113,12 +128,16 @@ def default_coefficients(name: str) -> dict[str, Any]:
 
 
 def _checked(method: str, key: str, value: Any, expected: Any) -> Any:
-    """``value`` as ``expected`` (int, float or a Literal of strings); text from a command line is converted."""
+    """``value`` as ``expected`` (int, float, str or a Literal of strings); text from a command line is converted."""
     if get_origin(expected) is Literal:
         if value in get_args(expected):
             return value
         wanted = "one of " + ", ".join(map(repr, get_args(expected)))
     else:
+        if expected is str:
+            if isinstance(value, str):
+                return value
+            raise InputError(f"{method}: {key} must be text, found {value!r}")
         wanted = {int: "a whole number", float: "a finite number"}[expected]
         try:
             number = expected(value)

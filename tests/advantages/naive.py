@@ -30,6 +30,7 @@ class Group:
     embeddings: list[Values]
     num_solutions: int
     prompt_id: int
+    max_length: int
     x: Values
 
     def with_x(self, x: Values) -> Group:
@@ -74,6 +75,7 @@ def random_fields(
         "embeddings": np.where(mask[:, :, None], rng.standard_normal((*shape, 3)), rubbish[:, :, None]),
         "num_solutions": rng.integers(1, 5, num_prompts),
         "prompt_ids": rng.permutation(num_prompts),
+        "max_lengths": rng.integers(6, 10, num_prompts),
     }
 
 
@@ -95,6 +97,7 @@ def groups_of(fields: dict[str, np.ndarray], x: np.ndarray | None = None) -> lis
                 embeddings=[[float(e) for e in fields["embeddings"][p, g]] for g in real],
                 num_solutions=int(fields["num_solutions"][p]),
                 prompt_id=int(fields["prompt_ids"][p]),
+                max_length=int(fields["max_lengths"][p]),
                 x=[float(x[p, g]) for g in real],
             )
         )

@@ -236,3 +236,13 @@ def level_correct_modes(*, beta: float) -> Naive:
         return [group.x[z] + beta * gap[i] if i in winners else v for i, v in enumerate(group.x)]
 
     return by_group(apply)
+
+
+def punish_overlong(*, penalty: float = 1.0, share: float = 0.2) -> Naive:
+    def one(x: float, length: int, longest: int) -> float:
+        start = (1 - share) * longest
+        return x if length <= start else x - penalty * min((length - start) / (share * longest), 1.0)
+
+    return lambda groups: [
+        [one(x, length, group.max_length) for x, length in zip(group.x, group.lengths, strict=True)] for group in groups
+    ]

@@ -73,6 +73,7 @@ def test_every_atom_is_compared() -> None:
     others = {"TokenBatch", "TokenTransform", "Transform", "chain", "spread_smoothing_over_tokens"}
     others.add("standardize_group")  # a chain of two atoms: the method "grpo", compared below
     others |= {"AnswerCounts", "ucb_bonus", "reward_rare_answers"}  # compared over several batches
+    others |= {"add_entropy", "drop_covariant_tokens", "token_covariance"}  # of tokens: test_tokens.py
     others |= {"GammaSuggestion", "suggest_gammas"}  # advice, tested on its own
     assert set(advantages.__all__) - others == {name for name, _ in [*ATOMS, *test_reference_sequence.ATOMS]}
 

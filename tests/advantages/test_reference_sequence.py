@@ -45,6 +45,8 @@ ATOMS: list[tuple[str, dict[str, Any]]] = [
     ("weigh_by_entropy", {"alpha": 0.5, "temperature": 0.7}),
     ("divide_by_relative_entropy", {}),
     ("level_correct_modes", {"beta": 0.1}),
+    ("punish_overlong", {}),
+    ("punish_overlong", {"penalty": 0.3, "share": 0.7}),
 ]
 
 
@@ -130,7 +132,7 @@ METHODS: dict[str, Callable[..., naive.Naive]] = {
     "ucb-con": ucb,
     "batch-exploration": after(naive_sequence.penalize_repeats),
     "egsw": after(naive_sequence.weigh_by_entropy),
-    "edge-grpo": after(naive_sequence.divide_by_relative_entropy),
+    "edge-grpo": lambda guided, **own: after(naive_sequence.divide_by_relative_entropy)(**own),
     "mara": lambda beta: naive.chained(naive_sequence.level_correct_modes(beta=beta), naive.subtract_group_mean()),
     "ds-grpo-f": robust,
 }

@@ -43,6 +43,7 @@ OPTIONS = {
         *("--keep-models", "--retry-failed", "--import", "--report-only"),
     },
     ("methods",): {"--markdown"},
+    ("merge",): {"--output", "--delta", "--force"},
     ("theory",): set(),
     ("theory", "biases"): {"--correct", "--wrong", "--group-size", "--figure", "--json"},
     ("theory", "frontier"): {"--correct", "--wrong", "--gamma", "--beta", "--figure", "--json"},
@@ -54,6 +55,10 @@ OPTIONS = {
     },
     ("theory", "explore"): {"--output", "--open"},
     ("data",): set(),
+    ("data", "presample"): {
+        *("--output", "--model", "--data", "--num-train", "--problems", "--answer-format", "--samples", "--mastered"),
+        *("--keep", "--temperature", "--max-new-tokens", "--batch-size", "--seed", "--force"),
+    },
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),
     },

@@ -9,8 +9,20 @@ from typing import Any
 import pytest
 
 import unsharpen
-from unsharpen import GroupBatch, Method, advantages, diagnosis, get_method, list_methods, metrics, tasks, theory
-from unsharpen.advantages import TokenBatch, Transform
+from unsharpen import (
+    GroupBatch,
+    Method,
+    advantages,
+    diagnosis,
+    get_method,
+    list_methods,
+    losses,
+    metrics,
+    tasks,
+    theory,
+)
+from unsharpen.advantages import TokenBatch, TokenTransform, Transform
+from unsharpen.losses import LossBatch, LossTerm
 from unsharpen.methods import default_coefficients
 from unsharpen.reports.evaluation import write_evaluation_report
 
@@ -25,6 +37,7 @@ def test_exported_names() -> None:
         "TokenBatch",
         "TokenTransform",
         "Transform",
+        "add_entropy",
         "centered_smoothing",
         "chain",
         "credit_best",
@@ -39,10 +52,12 @@ def test_exported_names() -> None:
         "divide_by_group_mean",
         "divide_by_group_std",
         "divide_by_relative_entropy",
+        "drop_covariant_tokens",
         "entropy_smoothing",
         "favour_unlikely_correct",
         "level_correct_modes",
         "penalize_repeats",
+        "punish_overlong",
         "reward_even_answers",
         "reward_majority_and_novelty",
         "reward_rare_answers",
@@ -54,9 +69,25 @@ def test_exported_names() -> None:
         "subtract_group_mean",
         "subtract_leave_one_out_mean",
         "suggest_gammas",
+        "token_covariance",
         "ucb_bonus",
         "weigh_by_difficulty",
         "weigh_by_entropy",
+    ]
+    assert sorted(losses.__all__) == [
+        "EntropyHistory",
+        "LossBatch",
+        "LossTerm",
+        "balance_flow",
+        "hold_entropy_window",
+        "push_to_forward_kl",
+        "push_to_jensen_shannon",
+        "redistribute_to_top_tokens",
+        "reward_entropy_of_correct",
+        "scale_kl_by_advantage",
+        "tether_covariant_tokens",
+        "track_entropy",
+        "value_uniform_policy",
     ]
     assert sorted(metrics.__all__) == [
         "AnswerGroups",
@@ -169,7 +200,7 @@ def test_exported_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [unsharpen, advantages, diagnosis, metrics, tasks, theory])
+@pytest.mark.parametrize("module", [unsharpen, advantages, diagnosis, losses, metrics, tasks, theory])
 def test_every_exported_name_exists(module: Any) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
@@ -213,6 +244,24 @@ METHODS = [
     "edge-grpo",
     "mara",
     "ds-grpo-f",
+    "dapo",
+    "clip-higher",
+    "gspo",
+    "entropy-bonus",
+    "entropy-penalty",
+    "entropy-target",
+    "top-entropy",
+    "soft-preference",
+    "entropy-advantage",
+    "clip-cov",
+    "kl-cov",
+    "epo",
+    "diversity-po",
+    "adrpo",
+    "simko",
+    "flow-rl",
+    "rover",
+    "dph",
 ]
 # Changing a default changes what a published command trains.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -250,9 +299,45 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ucb-con": {"coef": 0.2, "offset": 0.5, "ddof": 1, "eps": 0.0001},
     "batch-exploration": {"coef": 0.2, "ddof": 1, "eps": 0.0001},
     "egsw": {"alpha": 0.3, "temperature": 1.0, "ddof": 1, "eps": 0.0001},
-    "edge-grpo": {"ddof": 1, "eps": 0.0001},
+    "edge-grpo": {"guided": 0.0, "ddof": 1, "eps": 0.0001},
     "mara": {"beta": 0.001},
     "ds-grpo-f": {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum", "focal": 1.0},
+    "dapo": {
+        "clip_low": 0.2,
+        "clip_high": 0.28,
+        "token_mean": "on",
+        "drop_uniform": "on",
+        "overlong_penalty": 1.0,
+        "overlong_share": 0.2,
+        "ddof": 1,
+        "eps": 0.0001,
+    },
+    "clip-higher": {"clip_low": 0.2, "clip_high": 0.28, "ddof": 1, "eps": 0.0001},
+    "gspo": {"clip_low": 0.0003, "clip_high": 0.0004, "ddof": 1, "eps": 0.0001},
+    "entropy-bonus": {"coef": 0.001, "ddof": 1, "eps": 0.0001},
+    "entropy-penalty": {"coef": 0.001, "ddof": 1, "eps": 0.0001},
+    "entropy-target": {"target": 0.2, "coef": 0.0, "step": 0.005, "coef_max": 1.0, "ddof": 1, "eps": 0.0001},
+    "top-entropy": {"share": 0.2, "ddof": 1, "eps": 0.0001},
+    "soft-preference": {"alpha": 0.002, "beta": 0.001, "ddof": 1, "eps": 0.0001},
+    "entropy-advantage": {"alpha": 0.4, "kappa": 2.0, "ddof": 1, "eps": 0.0001},
+    "clip-cov": {"share": 0.0002, "lower": 1.0, "upper": 5.0, "ddof": 1, "eps": 0.0001},
+    "kl-cov": {"coef": 1.0, "share": 0.0002, "ddof": 1, "eps": 0.0001},
+    "epo": {
+        "coef": 0.001,
+        "smooth": 1.0,
+        "penalty": 0.1,
+        "low": 0.8,
+        "high": 1.2,
+        "shape": "constant",
+        "ddof": 1,
+        "eps": 0.0001,
+    },
+    "diversity-po": {"coef": 0.01, "ddof": 1, "eps": 0.0001},
+    "adrpo": {"beta": 0.04, "scale": 0.04, "ddof": 1, "eps": 0.0001},
+    "simko": {"num_top": 3, "mix": 0.01, "quantile": 0.8, "wrong_scale": 1.1, "ddof": 1, "eps": 0.0001},
+    "flow-rl": {"beta": 15.0, "max_weight": 10.0, "ddof": 1, "eps": 0.0001},
+    "rover": {"rho": 1.0, "future": 1.0},
+    "dph": {"divergence": "forward-kl", "coef": 0.01, "pool": "", "pool_share": 0.25, "ddof": 1, "eps": 0.0001},
 }
 
 
@@ -279,10 +364,21 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (
         GroupBatch,
         "(*, rewards, correct, mask=None, logprobs=None, lengths=None, entropies=None, answers=None, "
-        "reference_logprobs=None, embeddings=None, num_solutions=None, prompt_ids=None)",
+        "reference_logprobs=None, embeddings=None, num_solutions=None, prompt_ids=None, "
+        "max_lengths=None)",
     ),
     (GroupBatch.require, "(self, names, *, by)"),
-    (TokenBatch, "(*, logprobs, mask, correct)"),
+    (TokenBatch, "(*, logprobs, mask, correct, entropies=None)"),
+    (TokenTransform, "(name, apply, requires=frozenset(), stage='sampling')"),
+    (
+        LossBatch,
+        "(*, logprobs, old_logprobs, mask, advantages, correct, entropies=None, reference_logprobs=None, "
+        "top_logprobs=None, likeliest=None, mean_logprobs=None, old_mean_logprobs=None, clip_low=0.2, clip_high=0.2)",
+    ),
+    (
+        LossTerm,
+        "(name, apply, requires=frozenset(), num_top=0, replaces_policy_loss=False, replaces_kl=False)",
+    ),
     (Transform, "(name, apply, requires=frozenset())"),
     (Transform.__call__, "(self, advantages, batch)"),
     (advantages.chain, "(*transforms)"),
@@ -317,6 +413,21 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (advantages.weigh_by_entropy, "(*, alpha, temperature)"),
     (advantages.divide_by_relative_entropy, "()"),
     (advantages.level_correct_modes, "(*, beta)"),
+    (advantages.add_entropy, "(*, alpha=0.4, kappa=2.0)"),
+    (advantages.drop_covariant_tokens, "(*, share=0.0002, lower=1.0, upper=5.0)"),
+    (advantages.punish_overlong, "(*, penalty=1.0, share=0.2)"),
+    (losses.tether_covariant_tokens, "(*, coef=1.0, share=0.0002)"),
+    (losses.scale_kl_by_advantage, "(*, scale=0.04)"),
+    (
+        losses.hold_entropy_window,
+        "(history, *, coef=0.001, smooth=1.0, penalty=0.1, low=0.8, high=1.2, shape='constant')",
+    ),
+    (losses.reward_entropy_of_correct, "(*, coef=0.01)"),
+    (losses.push_to_forward_kl, "(*, coef)"),
+    (losses.push_to_jensen_shannon, "(*, coef)"),
+    (losses.balance_flow, "(*, beta=15.0, max_weight=10.0)"),
+    (losses.value_uniform_policy, "(*, rho=1.0, future=1.0)"),
+    (losses.redistribute_to_top_tokens, "(*, num_top=3, mix=0.01, quantile=0.8, wrong_scale=1.1)"),
     (unsharpen.suggest_gammas, "(log_probs, correct, *, lengths=None, mask=None, share=0.25)"),
     (tasks.get_task, "(name, **options)"),
     (
@@ -390,4 +501,7 @@ def test_method_attributes() -> None:
         "experimental",
     ]
     assert method.requires == {"logprobs", "lengths"}
-    assert list(vars(method.recipe)) == ["transform", "token_transform", "settings", "memory"]
+    assert list(vars(method.recipe)) == [
+        *("transform", "token_transform", "settings", "memory", "loss_term", "pool_term", "pool", "pool_share"),
+        "excludes",
+    ]

@@ -30,7 +30,7 @@ def run(output: Path, processes: int, method: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("method", ["ds-grpo-centered", "ds-grpo-token", "ucb-mean"])
+@pytest.mark.parametrize("method", ["ds-grpo-centered", "ds-grpo-token", "ucb-mean", "diversity-po"])
 def test_two_processes_equal_one(tmp_path: Path, method: str) -> None:
     one, two = run(tmp_path / "one", 1, method), run(tmp_path / "two", 2, method)
     assert len(one["batches"]) == len(two["batches"]) == 3

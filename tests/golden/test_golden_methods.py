@@ -248,6 +248,15 @@ def test_groups_are_worked_on_their_own() -> None:
         ("ds-grpo-robust", {}, {}),
         ("entropy-bonus-seq", {}, {}),
         ("entropy-penalty-seq", {}, {}),
+        ("clip-higher", {}, {"clip_low": 0.2, "clip_high": 0.28}),
+        ("gspo", {}, {"clip_low": 3e-4, "clip_high": 4e-4, "ratio_level": "sequence", "loss": "grpo"}),
+        ("entropy-bonus", {"coef": 0.01}, {"entropy_coef": 0.01}),
+        ("entropy-penalty", {"coef": 0.01}, {"entropy_coef": -0.01}),
+        ("top-entropy", {}, {"top_entropy_share": 0.2}),
+        # alpha H(pi) - beta H(pi, ref) = -beta KL + (alpha - beta) H(pi)
+        ("soft-preference", {"alpha": 0.75, "beta": 0.5}, {"kl_coef": 0.5, "entropy_coef": 0.25}),
+        ("adrpo", {}, {"kl_coef": 0.04}),
+        ("clip-cov", {}, {"clip_low": 1.0, "clip_high": 1.0}),
     ],
 )
 def test_engine_settings(name: str, coefficients: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -256,5 +265,7 @@ def test_engine_settings(name: str, coefficients: dict[str, Any], settings: dict
 
 def test_the_other_methods_ask_nothing_of_the_engine() -> None:
     asking = {name for name in list_methods() if get_method(name).recipe.settings}
-    assert asking == {"dr-grpo", "grpo-low-lr", "grpo-kl", "mara"}
+    ours = {"dapo", "clip-higher", "gspo", "entropy-bonus", "entropy-penalty", "entropy-target", "top-entropy"}
+    ours |= {"soft-preference", "clip-cov", "kl-cov", "adrpo", "flow-rl", "dph"}
+    assert asking == {"dr-grpo", "grpo-low-lr", "grpo-kl", "mara"} | ours
     assert get_method("mara", beta=0.02).recipe.settings == {"kl_coef": 0.02}

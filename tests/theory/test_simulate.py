@@ -82,11 +82,26 @@ def test_a_setting_that_a_table_cannot_stand_for_is_refused() -> None:
         simulate(*X, odd, steps=1)
 
 
+def test_tokens_and_losses_are_no_part_of_a_table() -> None:
+    for name, words in (
+        ("entropy-advantage", "token step `add_entropy`"),
+        ("epo", "loss term `hold_entropy_window`"),
+        ("rover", "loss term `value_uniform_policy`"),
+        ("dph", "engine setting clip_high, clip_low"),
+    ):
+        with pytest.raises(InputError, match=f"a table can't stand for the {words} of method '{name}'"):
+            simulate(*X, name, steps=1)
+
+
 @pytest.mark.parametrize("name", list_methods())
-def test_every_method_of_the_catalogue_trains(name: str) -> None:
+def test_every_method_of_the_catalogue_trains_or_says_why_not(name: str) -> None:
     method = get_method(name)
-    if set(method.recipe.settings) - {"learning_rate_scale", "kl_coef", "loss"}:
-        pytest.skip("an engine setting that a table can't stand for")
+    step = method.recipe.token_transform
+    at_loss = set(method.beyond_advantages) - {"token step"} or (step is not None and step.stage == "loss")
+    if set(method.recipe.settings) - {"learning_rate_scale", "kl_coef", "loss"} or at_loss:
+        with pytest.raises(InputError, match="a table can't stand for the"):
+            simulate(*X, method, steps=1)
+        return
     run = simulate(*X, method, steps=20, every=20)
     assert np.isfinite(run.log_policy).all()
     assert np.exp(run.log_policy).sum() == pytest.approx(1)

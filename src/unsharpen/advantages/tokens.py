@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from array_api_compat import array_namespace
 
 from unsharpen.advantages.smoothing import check_coefficients
 from unsharpen.batch import Array
-from unsharpen.errors import InputError
+from unsharpen.errors import InputError, MissingFieldError
+
+Stage = Literal["sampling", "loss"]
+"""When a token step runs: once, on what was sampled; or at every update, with the policy as it then is."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,18 +21,21 @@ class TokenBatch:
     """N completions of up to T tokens.
 
     Args:
-        logprobs: [N, T] log-probability of each sampled token under the sampling policy (nats).
+        logprobs: [N, T] log-probability of each sampled token (nats): under the sampling policy, or for a step at
+            stage "loss" under the policy in training; without gradient.
         mask: [N, T] bool, True for the completion's own tokens.
         correct: [N] bool, of the whole completion.
+        entropies: [N, T] entropy of the distribution that each token was drawn from (nats), of the same policy.
 
     Raises:
-        InputError: shapes that don't agree, flags that are not bool, or a log-probability that is not finite where
-            unmasked.
+        InputError: shapes that don't agree, flags that are not bool, or a log-probability or entropy that is not
+            finite where unmasked.
     """
 
     logprobs: Array
     mask: Array
     correct: Array
+    entropies: Array = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.logprobs.shape)
@@ -41,11 +48,33 @@ class TokenBatch:
         for name, flags in (("mask", self.mask), ("correct", self.correct)):
             if not xp.isdtype(flags.dtype, "bool"):
                 raise InputError(f"`{name}` must be boolean, found {flags.dtype}")
-        if bool(xp.any(self.mask & ~xp.isfinite(self.logprobs))):
-            raise InputError("token log-probabilities must be finite where the mask is True")
+        if self.entropies is not None and tuple(self.entropies.shape) != shape:
+            raise InputError(f"`entropies` must have shape [N, T] = {shape}, found {tuple(self.entropies.shape)}")
+        for name, values in (("log-probabilities", self.logprobs), ("entropies", self.entropies)):
+            if values is not None and bool(xp.any(self.mask & ~xp.isfinite(values))):
+                raise InputError(f"token {name} must be finite where the mask is True")
 
 
-TokenTransform = Callable[[Array, TokenBatch], Array]
+@dataclass(frozen=True)
+class TokenTransform:
+    """One step on the advantages of tokens.
+
+    Attributes:
+        name: shown in errors and in ``unsharpen methods``.
+        apply: ``(advantages [N, T], batch) -> advantages [N, T]``, 0 where masked; pure, no gradient, never mutates.
+        requires: names of the optional :class:`TokenBatch` fields that ``apply`` reads.
+        stage: when it runs. With one update per batch the two are the same policy.
+    """
+
+    name: str
+    apply: Callable[[Array, TokenBatch], Array]
+    requires: frozenset[str] = frozenset()
+    stage: Stage = "sampling"
+
+    def __call__(self, advantages_NT: Array, batch: TokenBatch) -> Array:
+        if missing := sorted(name for name in self.requires if getattr(batch, name) is None):
+            raise MissingFieldError(f"`{self.name}` needs `{missing[0]}`; the batch of tokens does not carry it")
+        return self.apply(advantages_NT, batch)
 
 
 def spread_smoothing_over_tokens(*, gamma_p: float, gamma_n: float) -> TokenTransform:
@@ -69,4 +98,4 @@ def spread_smoothing_over_tokens(*, gamma_p: float, gamma_n: float) -> TokenTran
         term = xp.where(batch.correct[:, None], -gamma_p * surprise, gamma_n * surprise)
         return xp.where(batch.mask, advantages_NT + term, xp.zeros_like(advantages_NT))
 
-    return apply
+    return TokenTransform("spread_smoothing_over_tokens", apply)

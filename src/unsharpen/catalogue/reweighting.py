@@ -15,6 +15,7 @@ from unsharpen.advantages.reweighting import (
 from unsharpen.advantages.smoothing import Length
 from unsharpen.catalogue.recipe import Recipe
 from unsharpen.catalogue.smoothing import ds_grpo_robust
+from unsharpen.errors import InputError
 
 
 def f_grpo(*, gamma: float = 0.5, ddof: int = 1, eps: float = 1e-4) -> Transform:
@@ -66,13 +67,18 @@ def egsw(*, alpha: float = 0.3, temperature: float = 1.0, ddof: int = 1, eps: fl
     return chain(standardize_group(ddof=ddof, eps=eps), weigh_by_entropy(alpha=alpha, temperature=temperature))
 
 
-def edge_grpo(*, ddof: int = 1, eps: float = 1e-4) -> Transform:
-    """GRPO's advantage x (mean entropy of the batch / entropy of the completion).
+def edge_grpo(*, guided: float = 0.0, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+    """GRPO's advantage x (mean entropy of the batch / entropy of the completion), and corrected completions.
 
-    Source: arXiv 2507.21848, its entropy-driven advantage; checked against the authors' code. The paper's other half,
-    guided error correction, changes the rollouts and needs reference answers: it is not here.
+    Source: arXiv 2507.21848; checked against the authors' code. ``guided`` is its guided error correction, where the
+    training data has reference solutions (a column ``reference_solution``): that share of the wrong completions is
+    replaced by the reference, which is then scored and trained on as if it had been sampled (the code: a quarter).
+    Deviation: the code lets another half think again, and tells another quarter the answer; neither is here.
     """
-    return chain(standardize_group(ddof=ddof, eps=eps), divide_by_relative_entropy())
+    if not 0 <= guided <= 1:
+        raise InputError(f"guided must be in [0, 1], found {guided}")
+    settings = {"guided_share": guided} if guided else {}
+    return Recipe(chain(standardize_group(ddof=ddof, eps=eps), divide_by_relative_entropy()), settings=settings)
 
 
 def mara(*, beta: float = 1e-3) -> Recipe:

@@ -109,7 +109,7 @@ def ds_grpo_robust(
     return chain(smooth, subtract_group_mean(), _floored_binary_std(), skip_uniform_groups())
 
 
-def entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
+def entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
     """Smoothing for all: surprise is rewarded in wrong completions too, so variety is bought with correctness.
 
     Source: the control of arXiv 2511.19942. In theory it helps Pass@1 only where correct completions are on average
@@ -118,7 +118,7 @@ def entropy_bonus_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int 
     return _entropy(gamma, 1, length, ddof, eps)
 
 
-def entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Transform:
+def entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: int = 1, eps: float = 1e-4) -> Recipe:
     """The mirror image of the bonus: sharpens on purpose, which raises Pass@1 where solutions are few.
 
     Source: the control of arXiv 2511.19942.
@@ -126,10 +126,13 @@ def entropy_penalty_seq(*, gamma: float = 0.02, length: Length = "sum", ddof: in
     return _entropy(gamma, -1, length, ddof, eps)
 
 
-def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Transform:
+def _entropy(gamma: float, sign: int, length: Length, ddof: int, eps: float) -> Recipe:
     if gamma < 0:
         raise InputError(f"gamma must be at least 0, found {gamma}", hint="bonus and penalty are two methods")
-    return chain(standardize_group(ddof=ddof, eps=eps), entropy_smoothing(gamma=sign * gamma, length=length))
+    smooth = entropy_smoothing(gamma=sign * gamma, length=length)
+    return Recipe(
+        chain(standardize_group(ddof=ddof, eps=eps), smooth), excludes=frozenset({"entropy_coef", "entropy_adaptive"})
+    )
 
 
 def _floored_binary_std() -> Transform:

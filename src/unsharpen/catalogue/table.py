@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unsharpen.catalogue import baselines, exploration, pass_at_k, rarity, reweighting, smoothing
+from unsharpen.catalogue import baselines, exploration, pass_at_k, rarity, reweighting, settings, smoothing, tokens
 from unsharpen.catalogue.recipe import Row
 
 _DS_PAPER = "arXiv 2511.19942"
@@ -226,8 +226,8 @@ TABLE: dict[str, Row] = {
     "edge-grpo": Row(
         reweighting.edge_grpo,
         "Confident completions learn more, from success and failure",
-        "A_i = GRPO_i mean(H) / H_i",
-        "arXiv 2507.21848, entropy half",
+        "A_i = GRPO_i mean(H) / H_i; a share guided of the wrong completions replaced by reference solutions",
+        "arXiv 2507.21848",
     ),
     "mara": Row(
         reweighting.mara,
@@ -241,5 +241,116 @@ TABLE: dict[str, Row] = {
         "Robust smoothing, then less weight on prompts that mostly succeed",
         "A_i = ds-grpo-robust_i (1 - p)^focal",
         "unsharpen (prototype)",
+    ),
+    "dapo": Row(
+        settings.dapo,
+        "Clip-higher, token mean, uniform groups dropped, soft penalty for overlong completions",
+        "A = GRPO(r_i - penalty clip((|y_i| - .8 L) / .2 L, 0, 1)); ratio in [.8, 1.28]; mean over all tokens",
+        "arXiv 2503.14476",
+    ),
+    "clip-higher": Row(
+        settings.clip_higher,
+        "GRPO with a wider clip for tokens that gain",
+        "GRPO; ratio clipped to [1 - clip_low, 1 + clip_high]",
+        "arXiv 2503.14476",
+    ),
+    "gspo": Row(
+        settings.gspo,
+        "GRPO with one ratio for the whole completion",
+        "GRPO; ratio (pi(y) / pi_old(y))^(1 / |y|), clipped to [1 - clip_low, 1 + clip_high]",
+        "arXiv 2507.18071",
+    ),
+    "entropy-bonus": Row(
+        settings.entropy_bonus,
+        "Control: GRPO with an entropy bonus in the loss",
+        "GRPO; objective + coef mean_t H_t",
+        "control in arXiv 2602.06717",
+    ),
+    "entropy-penalty": Row(
+        settings.entropy_penalty,
+        "Control: GRPO with an entropy penalty in the loss",
+        "GRPO; objective - coef mean_t H_t",
+        f"control in {_DS_PAPER}",
+    ),
+    "entropy-target": Row(
+        settings.entropy_target,
+        "Entropy bonus that switches on below a target and grows",
+        "GRPO; objective + c mean_t H_t while mean H <= target; c +- step per update",
+        "arXiv 2505.22312",
+    ),
+    "top-entropy": Row(
+        settings.top_entropy,
+        "Learn from the most uncertain tokens only (80/20)",
+        "GRPO on the tokens with H_t in the top share",
+        "arXiv 2506.01939",
+    ),
+    "soft-preference": Row(
+        settings.soft_preference,
+        "Separate coefficients for entropy and for cross-entropy to the reference",
+        "GRPO; objective + alpha H(pi) - beta H(pi, pi_ref) = - beta KL + (alpha - beta) H(pi)",
+        "arXiv 2511.08594",
+        "the objective from summaries; the paper's experiments use its offline form; alpha and beta are ours",
+    ),
+    "entropy-advantage": Row(
+        tokens.entropy_advantage,
+        "More advantage for uncertain tokens",
+        "A_t = GRPO_i + min(alpha H_t, |GRPO_i| / kappa)",
+        "arXiv 2506.14758",
+    ),
+    "clip-cov": Row(
+        tokens.clip_cov,
+        "Drop a few tokens of high covariance from each update",
+        "cov_t = (A_t - mean A)(log pi_t - mean log pi); no loss for a share of the tokens with cov in (lower, upper)",
+        "arXiv 2505.22617",
+    ),
+    "kl-cov": Row(
+        tokens.kl_cov,
+        "Hold the tokens of highest covariance at their old probability",
+        "loss + coef |log pi_t - log pi_old_t| for the top share of cov_t",
+        "arXiv 2505.22617",
+    ),
+    "epo": Row(
+        tokens.epo,
+        "Entropy bonus, with a penalty outside a window around its history",
+        "loss + coef (-H_t + smooth penalty [H_t outside (low, high) x mean H so far])",
+        "arXiv 2509.22576",
+    ),
+    "diversity-po": Row(
+        tokens.diversity_po,
+        "Entropy objective on correct completions only",
+        "loss + coef ratio_t log pi_t if correct",
+        "arXiv 2505.23433",
+        "the estimator from a summary; the authors' code was not to be had: coef is ours",
+    ),
+    "adrpo": Row(
+        tokens.adrpo,
+        "KL coefficient per completion: less for good ones",
+        "loss + (beta - scale A_i) KL_t",
+        "arXiv 2510.18053",
+        "beta0 - A from summaries; not read: beta0 for language models, and whether A is clipped; scale is ours",
+    ),
+    "simko": Row(
+        tokens.simko,
+        "At uncertain tokens, share the gain with the likeliest ones",
+        "correct: ratio <- (1 - mix) ratio + mix / K sum_k ratio_k; wrong and likeliest: A <- 1.1 A; where H_t is high",
+        "arXiv 2510.14807",
+    ),
+    "flow-rl": Row(
+        tokens.flow_rl,
+        "Match a distribution over completions instead of maximising",
+        "loss = min(10, pi / pi_old) (m_i - beta A_i - m_ref_i)^2",
+        "arXiv 2509.15207, without log Z",
+    ),
+    "rover": Row(
+        tokens.rover,
+        "Value of the uniform policy, by regression",
+        "loss = (rho log(pi_t / pi_old_t) - r_i + mean r - rho (V_{t+1} - V_old_{t+1}))^2, V = mean_v log pi(v)",
+        "arXiv 2509.24981",
+    ),
+    "dph": Row(
+        tokens.dph,
+        "A mode-covering divergence on presampled completions of the base model",
+        "GRPO; loss + coef D on the pool; u = pi / base, D = u - 1 - log u, or u log u - (u + 1) log((u + 1) / 2)",
+        "arXiv 2509.07430",
     ),
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import compare, data, demo, diagnose, eval, methods, metrics, report, theory, train
+from unsharpen.cli import compare, data, demo, diagnose, eval, merge, methods, metrics, report, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("diagnose")(diagnose.command)
 app.command("eval")(eval.eval_)
 app.command("compare")(compare.compare)
 app.command("methods")(methods.methods)
+app.command("merge")(merge.merge)
 app.add_typer(data.app, name="data")
 app.add_typer(theory.app, name="theory")
 

@@ -11,8 +11,13 @@ from rich.text import Text
 
 from unsharpen.cli.methods_page import methods_page
 from unsharpen.errors import InputError
-from unsharpen.methods import get_method, list_methods
+from unsharpen.losses import LossTerm
+from unsharpen.methods import Method, get_method, list_methods
 from unsharpen.training.config import TINY_COEFFICIENTS
+
+_WISE_FT = (
+    "no training of its own: `unsharpen merge EARLY LATE` interpolates the weights of two checkpoints. arXiv 2504.10478"
+)
 
 
 def methods(
@@ -37,13 +42,18 @@ def methods(
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in list_methods():
         method = get_method(each)
-        facts = (method.paper, f"needs {_needs(method.requires)}", _coefficients(method.coefficients))
+        needs, beyond = f"needs {_needs(method.requires)}", ", ".join(method.beyond_advantages)
+        facts = (method.paper, needs, beyond and f"with a {beyond}", _coefficients(method.coefficients))
         table.add_row(Text(each, "bold"), Text(method.summary).append(" (experimental)" * bool(method.experimental)))
         table.add_row("", Text(" · ".join(fact for fact in facts if fact), "dim"))
     console.print(table)
+    console.print(f"\n[bold]wise-ft[/bold]  {_WISE_FT}", highlight=False)
 
 
 def _show(console: Console, name: str) -> None:
+    if name == "wise-ft":
+        console.print(f"[bold]wise-ft[/bold]: {_WISE_FT}", highlight=False)
+        return
     method = get_method(name)
     console.print(f"[bold]{method.name}[/bold]: {method.summary}", highlight=False)
     on_tiny = _coefficients(TINY_COEFFICIENTS[name]) if name in TINY_COEFFICIENTS else "the same"
@@ -55,6 +65,10 @@ def _show(console: Console, name: str) -> None:
         ("for the shipped model", on_tiny),
         ("engine settings", _coefficients(method.recipe.settings) or "none"),
         ("chain", method.recipe.transform.name),
+        ("token step", _token_step(method)),
+        ("loss term", _loss_term(method.recipe.loss_term)),
+        ("pool term", _loss_term(method.recipe.pool_term)),
+        ("leaves to itself", ", ".join(sorted(method.recipe.excludes))),
         ("memory", "saved with each checkpoint" if method.memory else "none"),
         ("experimental", method.experimental),
     ):
@@ -64,6 +78,26 @@ def _show(console: Console, name: str) -> None:
     if method.notes:
         for paragraph in method.notes.replace("``", "").split("\n\n"):
             console.print(f"\n{' '.join(paragraph.split())}", highlight=False, markup=False)
+
+
+def _token_step(method: Method) -> str:
+    step = method.recipe.token_transform
+    if step is None:
+        return ""
+    when = "at every update" if step.stage == "loss" else "once, on what was sampled"
+    return f"{step.name}, {when}{_reads(step.requires)}"
+
+
+def _loss_term(term: LossTerm | None) -> str:
+    if term is None:
+        return ""
+    instead = {"the policy loss": term.replaces_policy_loss, "the KL term": term.replaces_kl}
+    replaced = " and ".join(name for name, is_replaced in instead.items() if is_replaced)
+    return f"{term.name}{_reads(term.requires)}" + (f"; in place of {replaced}" if replaced else "")
+
+
+def _reads(fields: frozenset[str]) -> str:
+    return f"; reads {', '.join(sorted(fields))}" if fields else ""
 
 
 def _needs(fields: frozenset[str]) -> str:

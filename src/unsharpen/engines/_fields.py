@@ -23,6 +23,7 @@ SUPPLIED = frozenset(
         "entropies",
         "lengths",
         "logprobs",
+        "max_lengths",
         "num_solutions",
         "prompt_ids",
         "reference_logprobs",
@@ -30,7 +31,7 @@ SUPPLIED = frozenset(
 )
 """Optional fields of a GroupBatch that the TRL engine can fill."""
 
-PER_PROMPT = ("num_solutions", "prompt_ids")
+PER_PROMPT = ("max_lengths", "num_solutions", "prompt_ids")
 NO_ANSWER = -1
 MEMORY_FILE = "unsharpen_memory.json"
 
@@ -45,6 +46,12 @@ class FieldTrainer(GRPOTrainer):
     answer_column: str
     embed: Embed | None
     _entropies: list[float]
+    _means: torch.Tensor | None = None
+
+    @property
+    def _needs_means(self) -> bool:
+        term = self.method.recipe.loss_term
+        return term is not None and "old_mean_logprobs" in term.requires
 
     def _check_fields(self) -> None:
         """Raise, naming the option, where it is plain before the first step that a field will be missing."""
@@ -60,7 +67,7 @@ class FieldTrainer(GRPOTrainer):
                 f"{lacks} embeddings of the completions; found no `embed`",
                 hint="embed=..., a callable that takes a list of texts and returns an array [n, D]",
             )
-        if "entropies" in needs:
+        if "entropies" in needs or self._needs_means:
             ways = {
                 "use_vllm": self.use_vllm,
                 "use_transformers_continuous_batching": self.use_transformers_continuous_batching,
@@ -68,8 +75,9 @@ class FieldTrainer(GRPOTrainer):
                 "tools": self.tools,
             }
             if found := next((name for name, used in ways.items() if used), None):
+                what = "the entropies" if "entropies" in needs else "the mean log-probs"
                 raise EngineError(
-                    f"{lacks} the entropies of the sampling distribution; they are not to be had with {found}",
+                    f"{lacks} {what} of the sampling distribution; they are not to be had with {found}",
                     hint="sample with plain `generate`, or choose a method without that need",
                 )
 
@@ -79,6 +87,7 @@ class FieldTrainer(GRPOTrainer):
             return {}
         makers: dict[str, Callable[[], Any]] = {
             "answers": lambda: self._answers(len(prompts)),
+            "max_lengths": lambda: [self.max_completion_length] * len(prompts),
             "num_solutions": lambda: [row["num_solutions"] for row in inputs],
             "prompt_ids": lambda: prompt_ids(inputs, prompts),
             "entropies": lambda: self._entropies,

@@ -23,10 +23,12 @@ class SamplingLogprobs(LogitsProcessor):
     Args:
         temperature: the sampling temperature; forgetting it shifts a token's log-prob by up to half a nat at .7.
         entropies: keep the entropy of each step's distribution too, at the same temperature.
+        means: keep the mean log-probability of the whole vocabulary at each step too.
     """
 
-    def __init__(self, temperature: float, *, entropies: bool = False) -> None:
+    def __init__(self, temperature: float, *, entropies: bool = False, means: bool = False) -> None:
         self.temperature = temperature
+        self._means: list[torch.Tensor] | None = [] if means else None
         self._entropies: list[torch.Tensor] | None = [] if entropies else None
         self._pending: tuple[torch.Tensor, torch.Tensor] | None = None
         self._steps: list[torch.Tensor] = []
@@ -35,7 +37,10 @@ class SamplingLogprobs(LogitsProcessor):
         self._settle(input_ids[:, -1])
         if self._entropies is not None:
             self._entropies.append(torch.special.entr(torch.softmax(scores.float() / self.temperature, -1)).sum(-1))
-        self._pending = (scores, torch.logsumexp(scores.float() / self.temperature, dim=-1))
+        log_normaliser = torch.logsumexp(scores.float() / self.temperature, dim=-1)
+        if self._means is not None:
+            self._means.append(scores.float().mean(dim=-1) / self.temperature - log_normaliser)
+        self._pending = (scores, log_normaliser)
         return scores
 
     def _settle(self, tokens: torch.Tensor) -> None:
@@ -65,6 +70,10 @@ class SamplingLogprobs(LogitsProcessor):
         own = torch.arange(table.shape[1], device=table.device) < lengths
         means: list[float] = ((table * own).sum(dim=1) / lengths[:, 0]).tolist()
         return means
+
+    def mean_logprobs(self) -> torch.Tensor | None:
+        """[n, steps] mean log-probability of the vocabulary at each step, also after the end; None unless kept."""
+        return None if self._means is None else torch.stack(self._means, dim=1)
 
 
 @contextmanager

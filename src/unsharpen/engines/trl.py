@@ -10,30 +10,29 @@ global batch, runs the method, and hands each process its slice. Generation, los
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from accelerate.utils import gather, gather_object
-from trl import GRPOConfig
 
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
-from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed, FieldTrainer
+from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
+from unsharpen.engines._guidance import GuidedTrainer
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
+from unsharpen.engines._settings import FIELDS, with_config, with_settings
 from unsharpen.engines._training_metrics import group_metrics
 from unsharpen.engines._warnings import FailureWatch
 from unsharpen.errors import EngineError
 from unsharpen.methods import Method, get_method
 
-FIELDS = {"learning_rate_scale": "learning_rate", "kl_coef": "beta", "loss": "loss_type"}
-"""A method's engine settings -> fields of GRPOConfig."""
+__all__ = ["FIELDS", "DiverseGRPOTrainer", "with_settings"]
 
 
-class DiverseGRPOTrainer(FieldTrainer):
+class DiverseGRPOTrainer(GuidedTrainer):
     """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
 
     Args:
@@ -51,13 +50,14 @@ class DiverseGRPOTrainer(FieldTrainer):
         embed: for methods that compare completions by embeddings: n texts -> array [n, D].
         **kwargs: whatever ``trl.GRPOTrainer`` takes.
 
-    Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist) and
-    ``prompt_id`` (else the prompt itself tells prompts apart). The memory of a method is saved with every checkpoint,
-    in ``unsharpen_memory.json``, and restored on resume.
+    Read from the data set where a method asks for it: ``num_solutions`` (how many correct answers exist),
+    ``reference_solution`` (the text of a correct completion) and ``prompt_id`` (else the prompt itself tells prompts
+    apart). The memory of a method is saved with every checkpoint, in ``unsharpen_memory.json``, and restored on resume.
 
     Logged beside TRL's own metrics: ``pass@1``, ``pass@G``, ``distinct_correct``, ``effective_solutions``,
-    ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|) and
-    ``negative_correct`` (share of correct completions with a negative advantage).
+    ``uniform_groups``, ``sampling_logprob``, ``shaping_ratio`` (mean |A - A_GRPO| / mean |A_GRPO|),
+    ``negative_correct`` (share of correct completions with a negative advantage), and what a method adds to the loss:
+    ``loss_term``, ``pool_loss``.
 
     Warns:
         UnsharpenWarning: at construction or after the first batches, of settings that are known to go wrong.
@@ -81,7 +81,7 @@ class DiverseGRPOTrainer(FieldTrainer):
         self.solution_column = solution_column
         self.answer_column = answer_column
         self.embed = embed
-        args, kwargs = _with_config(args, kwargs, self.method)
+        args, kwargs = with_config(args, kwargs, self.method)
         super().__init__(*args, **kwargs)
         self._correctness: Correctness = resolve_correctness(
             correctness, self.reward_func_names, threshold=correct_threshold
@@ -97,6 +97,8 @@ class DiverseGRPOTrainer(FieldTrainer):
                 f"method `{name}` needs {', '.join(sorted(unknown))}, which the TRL engine does not supply"
             )
         self._check_fields()
+        self._check_loss()
+        self._check_guidance()
         if "reference_logprobs" in needs and self.beta == 0.0:
             raise EngineError(
                 f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
@@ -126,11 +128,18 @@ class DiverseGRPOTrainer(FieldTrainer):
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         if self.use_vllm or self.use_transformers_continuous_batching:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[no-any-return]
-        recorder = SamplingLogprobs(self.temperature, entropies="entropies" in self.method.requires)
+        recorder = SamplingLogprobs(
+            self.temperature, entropies="entropies" in self.method.requires, means=self._needs_means
+        )
         with recording(self.accelerator.unwrap_model(self.model_wrapped), recorder):
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         self._entropies = recorder.mean_entropies(completion_ids)
-        return completion_ids, recorder.collect(completion_ids) if logprobs is None else logprobs
+        self._means = recorder.mean_logprobs()
+        if logprobs is None:
+            logprobs = recorder.collect(completion_ids)
+        if self._guided_share and self.model.training:
+            return self._guide(prompt_ids, completion_ids, logprobs)
+        return completion_ids, logprobs
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -143,8 +152,10 @@ class DiverseGRPOTrainer(FieldTrainer):
         return table
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._rows = inputs
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         token_logprobs = self._token_logprobs(output)
+        self._attach(output, self._correct)
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
         scored = ~self._rewards_table.isnan().all(dim=1).reshape(-1, group_size)
@@ -161,6 +172,8 @@ class DiverseGRPOTrainer(FieldTrainer):
             self._watch(batch, advantages, shaped[rated])
             shaped[rated] = advantages
             self._hand_over(output, shaped.reshape(-1), token_logprobs)
+            if self.method.recipe.settings.get("drop_uniform_groups"):
+                self._drop_uniform_groups(output, group_size)
         for key, value in metrics.items():
             self._metrics[mode][key].append(value)
         return output
@@ -229,41 +242,25 @@ class DiverseGRPOTrainer(FieldTrainer):
         mine = slice(start, start + len(local))
         output["advantages"] = shaped_N[mine].to(local.dtype)
         token_transform = self.method.recipe.token_transform
-        if token_transform is not None:
+        if token_transform is not None and token_transform.stage == "sampling":
             mask = self._own_tokens(output).bool()
             tokens = TokenBatch(logprobs=token_logprobs, mask=mask, correct=self._correct[mine])
             per_token = output["advantages"][:, None].expand(mask.shape).contiguous()
             output["advantages"] = token_transform(per_token, tokens).to(local.dtype)
 
+    def _drop_uniform_groups(self, output: dict[str, Any], group_size: int) -> None:
+        """Take the tokens of groups that are all correct or all wrong out of the loss and its means."""
+        groups = self._correct.reshape(-1, group_size)
+        mixed = (groups.any(dim=1) & ~groups.all(dim=1)).repeat_interleave(group_size)
+        start = self.accelerator.process_index * len(output["completion_mask"])
+        kept = mixed[start : start + len(output["completion_mask"]), None]
+        output["completion_mask"] = output["completion_mask"] * kept
+        output["num_items_in_batch"] = gather(self._own_tokens(output).sum()).sum()
+
     # --- data order ------------------------------------------------------------------------------------------------
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         return ReplayingRepeatSampler.wrap(super()._get_train_sampler(dataset))
-
-
-def _with_config(
-    args: tuple[Any, ...], kwargs: dict[str, Any], method: Method
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The trainer's arguments with the method's engine settings written into a copy of the GRPOConfig."""
-    if not method.recipe.settings:
-        return args, kwargs
-    positional = len(args) > 2  # model, reward_funcs, args
-    config = args[2] if positional else kwargs.get("args")
-    config = with_settings(GRPOConfig("trainer_output") if config is None else config, method)
-    if positional:
-        return (*args[:2], config, *args[3:]), kwargs
-    return args, {**kwargs, "args": config}
-
-
-def with_settings(config: Any, method: Method) -> Any:
-    """A copy of ``config`` (a GRPOConfig) with the method's engine settings; ``FIELDS`` says where each one goes."""
-    config = copy.copy(config)
-    for name, value in method.recipe.settings.items():
-        if name not in FIELDS:
-            raise EngineError(f"the TRL engine does not know the setting {name!r} of method {method.name!r}")
-        before = getattr(config, FIELDS[name])
-        setattr(config, FIELDS[name], before * value if name == "learning_rate_scale" else value)
-    return config
 
 
 def _shaping_metrics(batch: GroupBatch, shaped_PG: Any, plain_PG: Any) -> dict[str, float]:

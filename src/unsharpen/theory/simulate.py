@@ -206,6 +206,15 @@ def _settings(method: str | Method) -> tuple[Method, float, float]:
             f"a table can't stand for the engine setting {', '.join(unknown)} of method {chosen.name!r}",
             hint=f"settings that act here: {', '.join(sorted(_SETTINGS))}",
         )
+    if parts := {part: name for part, name in chosen.beyond_advantages.items() if part != "token step"}:
+        part, name = next(iter(parts.items()))
+        raise InputError(
+            f"a table can't stand for the {part} `{name}` of method {chosen.name!r}",
+            hint="in a table a completion is one action; train a model, or choose a method of advantages alone",
+        )
+    step = chosen.recipe.token_transform
+    if step is not None and step.stage == "loss":
+        raise InputError(f"a table can't stand for the token step `{step.name}` of method {chosen.name!r}")
     return chosen, float(settings.get("learning_rate_scale", 1.0)), float(settings.get("kl_coef", 0.0))
 
 

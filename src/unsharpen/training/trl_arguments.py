@@ -99,8 +99,9 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
         raise InputError(f"save_steps must be a number of steps, found {arguments.save_steps}")
     period = generation_period(arguments)
     arguments.save_steps = -(-int(arguments.save_steps) // period) * period
-    for setting in config.resolve_method().recipe.settings:
-        field = FIELDS[setting]
+    recipe = config.resolve_method().recipe
+    for setting in (*recipe.settings, *sorted(recipe.excludes)):
+        field = FIELDS.get(setting)
         if field in config.trl and setting != "learning_rate_scale":
             raise InputError(
                 f"`{field}` belongs to the method {config.method}, not to --set",

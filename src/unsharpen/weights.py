@@ -1,0 +1,194 @@
+"""Interpolate the weights of two checkpoints in Hugging Face format (WiSE-FT).
+
+``W = delta W_early + (1 - delta) W_late``, tensor by tensor in float32, stored in the checkpoints' own dtype. An early
+checkpoint has the variety, a late one the accuracy; of the models between them some keep most of both. delta 1 is the
+early one and 0 the late one, to the bit.
+
+References:
+    arXiv 2504.10478; WiSE-FT, arXiv 2109.01903.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unsharpen.errors import InputError, MissingExtraError
+
+_SINGLE, _INDEX, _ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
+_BESIDE = ("config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+_BESIDE_PATTERNS = ("tokenizer*", "vocab*", "*.model", "chat_template*", "*preprocessor_config.json", "*.py")
+_SAME = ("model_type", "architectures", "vocab_size", "tie_word_embeddings")
+RECORD = "merge.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with weights: ``files`` says for each tensor in which file it lies."""
+
+    folder: Path
+    files: Mapping[str, str]
+
+    @classmethod
+    def open(cls, folder: Path) -> Checkpoint:
+        """Read which tensors there are.
+
+        Raises:
+            InputError: no folder, an adapter, no safetensors weights, or a broken index.
+        """
+        if not folder.is_dir():
+            raise InputError(f"a checkpoint must be a folder in Hugging Face format; found no folder {folder}")
+        if (folder / _ADAPTER).exists():
+            raise InputError(
+                f"{folder} holds an adapter (LoRA), not a model",
+                hint="merge it into its base model first: peft's AutoPeftModelForCausalLM.from_pretrained(...)"
+                ".merge_and_unload().save_pretrained(...)",
+            )
+        if (folder / _INDEX).exists():
+            return cls(folder, _weight_map(folder / _INDEX))
+        if (folder / _SINGLE).exists():
+            with _reader(folder / _SINGLE) as reader:
+                return cls(folder, dict.fromkeys(reader.keys(), _SINGLE))
+        raise InputError(
+            f"{folder} has neither {_SINGLE} nor {_INDEX}",
+            hint="save the model with save_pretrained(..., safe_serialization=True)",
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Its ``config.json``; empty if there is none."""
+        path = self.folder / "config.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"can't read {path}: {error}") from error
+
+
+def interpolate(early: Path, late: Path, output: Path, *, delta: float = 0.5, force: bool = False) -> int:
+    """Write the model between two checkpoints of one run; returns the number of tensors.
+
+    Configuration, tokenizer and the division into files are the late checkpoint's. ``output`` appears when it is
+    complete, with ``merge.json`` that says where it came from.
+
+    Args:
+        early: folder of the one checkpoint.
+        late: folder of the other.
+        output: new folder.
+        delta: in [0, 1], the share of ``early``.
+        force: replace ``output``.
+
+    Raises:
+        InputError: delta out of range; no two checkpoints of one model (keys, shapes, dtypes, configuration); a weight
+            that is not finite; an output that exists.
+    """
+    if not 0 <= delta <= 1:
+        raise InputError(f"delta must be in [0, 1], found {delta}")
+    first, second = Checkpoint.open(early), Checkpoint.open(late)
+    _check_same_model(first, second)
+    if output.resolve() in (early.resolve(), late.resolve()):
+        raise InputError(f"the output must be another folder than the checkpoints; found {output} for both")
+    if output.exists() and not force:
+        raise InputError(f"{output} exists", hint="choose another folder, or --force")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as made:
+            folder = Path(made) / "model"
+            folder.mkdir()
+            _write(first, second, folder, delta)
+            record = {"method": "wise-ft", "delta": delta, "early": str(early), "late": str(late)}
+            (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            if output.exists():
+                shutil.rmtree(output)
+            os.replace(folder, output)
+    except OSError as error:
+        raise InputError(f"can't write {output}: {error.strerror}") from error
+    return len(second.files)
+
+
+def _write(first: Checkpoint, second: Checkpoint, folder: Path, delta: float) -> None:
+    from safetensors.torch import save_file
+
+    by_file: dict[str, list[str]] = {}
+    for key, name in second.files.items():
+        by_file.setdefault(name, []).append(key)
+    for name, keys in by_file.items():
+        with _reader(second.folder / name) as late:
+            mixed = {key: _mix(key, first, late.get_tensor(key), delta) for key in keys}
+        save_file(mixed, folder / name, metadata={"format": "pt"})
+    beside = [second.folder / name for name in (_INDEX, *_BESIDE)]
+    beside += [path for pattern in _BESIDE_PATTERNS for path in second.folder.glob(pattern)]
+    for path in beside:
+        if path.is_file():
+            shutil.copy2(path, folder / path.name)
+
+
+def _mix(key: str, first: Checkpoint, late: Any, delta: float) -> Any:
+    with _reader(first.folder / first.files[key]) as reader:
+        early = reader.get_tensor(key)
+    for what, ours, theirs in (("shape", tuple(early.shape), tuple(late.shape)), ("dtype", early.dtype, late.dtype)):
+        if ours != theirs:
+            raise InputError(
+                f"the {what} of tensor {key} differs: {ours} in the early checkpoint, {theirs} in the late one",
+                hint="checkpoints of one run have the same; convert one of them with save_pretrained",
+            )
+    if not late.is_floating_point():
+        if not bool((early == late).all()):
+            raise InputError(f"tensor {key} ({late.dtype}) is no weight to interpolate, and differs")
+        return late
+    for which, values in (("early", early), ("late", late)):
+        if not bool(values.isfinite().all()):
+            raise InputError(f"tensor {key} of the {which} checkpoint has values that are not finite")
+    return (delta * early.float() + (1 - delta) * late.float()).to(late.dtype).contiguous()
+
+
+def _check_same_model(first: Checkpoint, second: Checkpoint) -> None:
+    for only, where in (
+        (first.files.keys() - second.files.keys(), "early"),
+        (second.files.keys() - first.files.keys(), "late"),
+    ):
+        if only:
+            shown = ", ".join(sorted(only)[:3]) + (", ..." if len(only) > 3 else "")
+            raise InputError(
+                f"two checkpoints of one model have the same tensors; {len(only)} are in the {where} one only: {shown}"
+            )
+    ours, theirs = first.config(), second.config()
+    for name in _SAME:
+        if ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"the checkpoints are of different models: {name} is {ours.get(name)!r} in the early one and "
+                f"{theirs.get(name)!r} in the late one"
+            )
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files = {str(key): str(name) for key, name in held.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no index of weights: {error!r}") from error
+    for name in set(files.values()):
+        if Path(name).name != name or not (path.parent / name).is_file():
+            raise InputError(f"{path} names the file {name!r}, which is not beside it")
+    return files
+
+
+def _reader(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"checkpoints need the package {error.name}", hint="pip install 'unsharpen[train]'"
+        ) from error
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"can't read {path}: {error}") from error
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"checkpoints need the package {error.name}", hint="pip install 'unsharpen[train]'"
+        ) from error
