@@ -55,7 +55,7 @@ def test_an_incomplete_evaluation_is_pointed_out(data: Path, tmp_path: Path) -> 
         assert run(server, data, tmp_path, "-n", 3).code == 0
     path = tmp_path / "samples.jsonl"
     path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:-1]), "utf-8")
-    done = unsharpen("eval", "--compare", tmp_path, tmp_path)
+    done = unsharpen("eval", "--compare", tmp_path, tmp_path, "--output", tmp_path / "c")
     assert "warning: good-model: not complete; 119 of 120 samples" in done.err
 
 
