@@ -23,7 +23,7 @@ from transformers import logging as transformers_logging
 from trl import GRPOTrainer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer
-from unsharpen.training.build import countdown_reward, load_tokenizer, model_path
+from unsharpen.training.build import load_tokenizer, model_path, task_reward
 from unsharpen.training.config import RunConfig
 from unsharpen.training.problems import load_problems
 from unsharpen.training.trl_arguments import grpo_config
@@ -42,7 +42,7 @@ def timed_steps(kind: str, steps: int, method: str, spent: dict[str, float]) -> 
             "train_dataset": Dataset.from_list(problems.training_rows()),
             "processing_class": tokenizer,
         }
-        reward = countdown_reward(problems.task)
+        reward = task_reward(problems.task, ["nums", "target"])
         if kind == "plain":
             trainer = GRPOTrainer(model_path(config), reward, **common)
         else:

@@ -19,7 +19,7 @@ from trl import GRPOConfig
 from unsharpen import get_method
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import countdown_reward, load_tokenizer, model_path
+from unsharpen.training.build import load_tokenizer, model_path, task_reward
 from unsharpen.training.config import RunConfig
 
 PROMPTS = [((1, 2, 3), 6), ((2, 3, 4), 9), ((1, 4, 5), 10), ((2, 5, 6), 13), ((1, 6, 7), 14), ((3, 4, 5), 12)]
@@ -47,7 +47,7 @@ def main() -> None:
 
     trainer = DiverseGRPOTrainer(
         model_path(config),
-        countdown_reward(task),
+        task_reward(task, ["nums", "target"]),
         args=GRPOConfig(
             output,
             per_device_train_batch_size=per_device,
