@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "metrics": {"errors"},
     "evaluation": {"errors", "tasks", "metrics"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "methods", "metrics"},
+    "engines": {"errors", "batch", "advantages", "methods", "metrics", "tasks"},
     "theory": {"errors", "batch", "advantages", "methods"},
     # reads result files only
     "reports": {"errors", "metrics"},

@@ -37,6 +37,7 @@ OPTIONS = {
     ("data",): set(),
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),
+        "--format",
     },
 }
 COMPLETION = {"--install-completion", "--show-completion"}
