@@ -75,12 +75,12 @@ def advantages(args: Any, rollout_data: dict[str, Any]) -> None:
 
 
 def _settle(args: Any) -> tuple[Options, FailureWatch]:
-    """Read and check the options, once for each set of them."""
+    """The options, checked; read once for each set of them, so that warnings come once."""
     section = getattr(args, "unsharpen", None)
     key = json.dumps(section, sort_keys=True, default=repr)
+    options = _settled[key][0] if key in _settled else read_options(section, example=EXAMPLE)
+    _check(args, options)
     if key not in _settled:
-        options = read_options(section, example=EXAMPLE)
-        _check(args, options)
         kl_coef = float(args.kl_loss_coef) if getattr(args, "use_kl_loss", False) else 0.0
         _settled[key] = options, FailureWatch(options.method, kl_coef=kl_coef)
     return _settled[key]
