@@ -35,6 +35,9 @@ class Device:
     def mem_get_info(self) -> tuple[int, int]:
         return 0, 1
 
+    def get_device_name(self) -> str:
+        return "CPU"
+
 
 @PlatformRegistry.register(platform="cpu")
 class Cpu(PlatformBase):

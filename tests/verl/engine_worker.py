@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from conftest import words
 from hydra import compose, initialize_config_module
+from settings import words
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass

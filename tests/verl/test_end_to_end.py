@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import words
-from processes import of_session
+from processes import of_session, still_running
+from settings import words
 
 from unsharpen.engines.verl_reward import compute_score
 
@@ -36,6 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, scratch: Path, model: Path, da
         "trainer.default_local_dir": folder / "checkpoints",
         "trainer.rollout_data_dir": folder / "rollouts",
         "hydra.run.dir": folder / "hydra",
+        "+ray_kwargs.ray_init._temp_dir": scratch / "r",
     }
     dump = folder / "advantages.jsonl"
     environment = {**os.environ, "DUMP_ADVANTAGES": str(dump), "PYTHONWARNINGS": "ignore"}
@@ -110,7 +111,5 @@ def test_metrics_are_logged_and_the_weights_move(run: dict[str, Any]) -> None:
 
 
 def test_no_process_of_ray_is_left(run: dict[str, Any]) -> None:
-    from processes import still_running
-
     assert still_running(run["session"], patience=60) == []
     assert of_session(run["session"]) == []

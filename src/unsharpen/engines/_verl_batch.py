@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ def batch_of(columns: Columns, layout: Layout, options: Options) -> GroupBatch:
     return group_batch(layout, fields)
 
 
-def reported(columns: Columns, key: str, *, by: str) -> list[Hashable | None]:
+def reported(columns: Columns, key: str, *, by: str) -> list[Any]:
     """[N] what the reward function returned under ``key``, None for an empty text and at padding.
 
     Raises:
@@ -110,13 +110,13 @@ def reported(columns: Columns, key: str, *, by: str) -> list[Hashable | None]:
     ]
 
 
-def solutions_of(columns: Columns, layout: Layout, options: Options) -> list[Hashable | None] | None:
+def solutions_of(columns: Columns, layout: Layout, options: Options) -> list[int | None] | None:
     """[P * G] what tells correct solutions apart, for the metrics; None where the reward function does not say."""
     key = options.solution_key
     if columns.reward_infos is None or not any(key in info for info in columns.reward_infos):
         return None
     found = np.empty(len(columns.keys), dtype=object)
-    found[:] = [info.get(key) or None for info in columns.reward_infos]
+    found[:] = [stable_id(info[key]) if info.get(key) else None for info in columns.reward_infos]
     table: Any = np.where(layout.mask, layout.last(found), np.full(layout.shape, None))
     return list(table.reshape(-1))
 
@@ -135,7 +135,7 @@ def _deciding(columns: Columns, scores: Any, options: Options) -> Any:
     if options.correct_key is None:
         return scores
     values = reported(columns, options.correct_key, by="unsharpen.correct_key")
-    return np.asarray([-np.inf if value is None else float(value) for value in values])  # type: ignore[arg-type]
+    return np.asarray([-np.inf if value is None else float(value) for value in values])
 
 
 def _num_solutions(columns: Columns, name: str) -> list[int]:
