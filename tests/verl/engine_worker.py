@@ -22,11 +22,12 @@ from unsharpen.engines._verl_batch import Columns, batch_of, layout_of, values_o
 from unsharpen.methods import get_method
 
 PROMPTS, COMPLETIONS = 4, 4
+SMALL_STEP = {"actor_rollout_ref.actor.optim.lr": 1e-4}  # so that the change is that of first order
 
 
 def worker_of(model: str) -> TrainingWorker:
     with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer", overrides=words({"actor_rollout_ref.model.path": model}))
+        config = compose("ppo_trainer", overrides=words({"actor_rollout_ref.model.path": model, **SMALL_STEP}))
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     actor.model_config = omega_conf_to_dataclass(config.actor_rollout_ref.model)
     actor.engine.use_dynamic_bsz = False
