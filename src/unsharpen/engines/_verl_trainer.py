@@ -81,8 +81,9 @@ class _Unsharpened:
         def tokens(name: str) -> Any:
             return data[name].values().float().numpy() if name in data else None
 
-        def rows(name: str) -> Any:
-            return list(data[name].tolist()) if name in data else None
+        def rows(name: str) -> Any:  # lists of objects come as one of several classes, by storage
+            values = data[name] if name in data else None
+            return values if values is None else list(values.tolist() if hasattr(values, "tolist") else values)
 
         extras = rows("extra_fields")
         return Columns(
