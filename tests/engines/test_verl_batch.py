@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from unsharpen import get_method, list_methods
 from unsharpen.engines._identity import answer_id, stable_id
 from unsharpen.engines._options import NAMES, Options, read_options
 from unsharpen.engines._verl_batch import Columns, batch_of, layout_of, reported, solutions_of, values_of
-from unsharpen.errors import EngineError, InputError, UnknownNameError
+from unsharpen.errors import EngineError, InputError, MissingExtraError, UnknownNameError
 from unsharpen.methods import default_coefficients
 
 LENGTHS = np.asarray([2, 3, 1, 2, 1])
@@ -138,3 +139,9 @@ def test_options_beside_coefficients() -> None:
 def test_bad_options(section: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         read_options(section, example="+unsharpen.method=ds-grpo")
+
+
+def test_without_verl_the_import_says_so() -> None:  # it is never installed beside trl
+    with pytest.raises(MissingExtraError, match="needs verl, which is not installed") as caught:
+        importlib.import_module("unsharpen.engines.verl")
+    assert "docs/verl.md" in str(caught.value)

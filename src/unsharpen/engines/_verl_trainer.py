@@ -82,7 +82,7 @@ class _Unsharpened:
             return data[name].values().float().numpy() if name in data else None
 
         def rows(name: str) -> Any:  # lists of objects come as one of several classes, by storage
-            values = data[name] if name in data else None
+            values = data.get(name, None)
             return values if values is None else list(values.tolist() if hasattr(values, "tolist") else values)
 
         extras = rows("extra_fields")
