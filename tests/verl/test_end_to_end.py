@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, scratch: Path, model: Path, da
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=1100)
+        output, _ = process.communicate(timeout=1700)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
