@@ -9,16 +9,19 @@ PIP_FLAGS ?= -qq
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help demo test lint types check format hooks wheel smoke clean
+.PHONY: help demo test test-verl lint types check format hooks wheel smoke clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## Train the shipped model with GRPO and DS-GRPO, and compare them in a report
 	@$(BIN)/unsharpen demo $(ARGS)
 
 test: .venv/.installed ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-verl: .venv-verl/.installed ## Run the tests of the verl engine, in an environment of their own
+	@env -u PYTHONPATH .venv-verl/bin/python -m pytest -c tests/verl/pytest.ini --rootdir tests/verl tests/verl $(ARGS)
 
 lint: .venv/.installed ## Check style and formatting
 	@$(BIN)/ruff check .
@@ -43,7 +46,7 @@ smoke: .venv/.installed ## Run the commands of the first page, two steps each
 	@bash scripts/ci_checks.sh smoke
 
 clean: ## Remove the environment, builds and caches; keeps runs
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-verl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last: an interrupted installation is taken up again by the next call.
@@ -63,4 +66,17 @@ clean: ## Remove the environment, builds and caches; keeps runs
 	@rm -f $@
 	@'$(PYTHON)' -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input $(PIP_FLAGS) -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# torch first, with what its build needs; the rest as pinned, since verl's own list asks for more than it needs here.
+.venv-verl/.installed: pyproject.toml constraints-verl.txt
+	@echo "Setting up .venv-verl with $$('$(PYTHON)' --version): about 120 packages, 1.8 GB, a few minutes, once."
+	@rm -f $@
+	@'$(PYTHON)' -m venv .venv-verl
+	@.venv-verl/bin/python -m pip install --disable-pip-version-check --no-input $(PIP_FLAGS) \
+	  -c constraints-verl.txt torch
+	@.venv-verl/bin/python -m pip install --disable-pip-version-check --no-input $(PIP_FLAGS) --no-deps \
+	  -r constraints-verl.txt
+	@.venv-verl/bin/python -m pip install --disable-pip-version-check --no-input $(PIP_FLAGS) --no-deps \
+	  --no-build-isolation -e .
 	@touch $@

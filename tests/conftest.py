@@ -42,6 +42,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("default")
 
+collect_ignore = ["verl"]  # needs an environment of its own: `make test-verl`
+
 _real_connect = socket.socket.connect
 
 

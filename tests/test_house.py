@@ -38,7 +38,7 @@ LAYERS: dict[str, set[str]] = {
     # curves of training in, a diagnosis out
     "diagnosis": {"errors", "methods"},
     # what carries the methods into a trainer, and what proves them
-    "engines": {"errors", "batch", "advantages", "losses", "methods", "metrics", "diagnosis"},
+    "engines": {"errors", "batch", "advantages", "losses", "methods", "metrics", "diagnosis", "tasks"},
     "theory": {"errors", "batch", "advantages", "methods"},
     # checkpoints
     "weights": {"errors"},

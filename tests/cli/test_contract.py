@@ -61,6 +61,7 @@ OPTIONS = {
     },
     ("data", "countdown"): {
         *("--output", "--num", "--size", "--numbers", "--targets", "--multiplicity", "--split", "--seed", "--force"),
+        "--format",
     },
 }
 COMPLETION = {"--install-completion", "--show-completion"}

@@ -13,7 +13,8 @@ from datasets import Dataset
 from torch.testing import assert_close
 
 from unsharpen import GroupBatch, get_method, list_methods
-from unsharpen.engines._fields import MEMORY_FILE, NO_ANSWER, answer_id, prompt_ids, stable_id, text_of
+from unsharpen.engines._fields import MEMORY_FILE, prompt_ids, text_of
+from unsharpen.engines._identity import NO_ANSWER, answer_id, stable_id
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import default_coefficients
 from unsharpen.training.build import build_trainer, load_tokenizer

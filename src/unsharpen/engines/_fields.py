@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
-from hashlib import blake2b
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from accelerate.utils import gather
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
+from unsharpen.engines._identity import answer_id, stable_id
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import Method
 
@@ -32,7 +32,6 @@ SUPPLIED = frozenset(
 """Optional fields of a GroupBatch that the TRL engine can fill."""
 
 PER_PROMPT = ("max_lengths", "num_solutions", "prompt_ids")
-NO_ANSWER = -1
 MEMORY_FILE = "unsharpen_memory.json"
 
 Embed = Callable[[list[str]], Any]
@@ -147,28 +146,9 @@ class FieldTrainer(GRPOTrainer):
             ) from error
 
 
-def answer_id(answer: Hashable | None) -> int:
-    """A number that is the same for equal answers in every batch and process; :data:`NO_ANSWER` for None.
-
-    Answers are told apart by their text. All unreadable completions count as one answer: with an identity of its own
-    each would be the rarest of all, and exploration would pay for nonsense forever.
-    """
-    return NO_ANSWER if answer is None else stable_id(answer)
-
-
 def prompt_ids(inputs: Any, prompts: Any) -> list[int]:
     """The column ``prompt_id`` where the data has one, else a number made of the prompt itself."""
     return [stable_id(row.get("prompt_id", prompt)) for row, prompt in zip(inputs, prompts, strict=True)]
-
-
-def stable_id(value: Any) -> int:
-    """A number of 63 bits made of the value's text; the same on every machine. Conversations are written as JSON."""
-
-    def plain(part: Any) -> Any:
-        return sorted(map(repr, part)) if isinstance(part, set | frozenset) else repr(part)
-
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=plain)
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from unsharpen.batch import GroupBatch
+from unsharpen.batch import Array, GroupBatch
 from unsharpen.metrics import effective_number
 
 
@@ -29,6 +29,23 @@ def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None] | None
     if batch.logprobs is not None:
         metrics["sampling_logprob"] = float(xp.sum(batch.logprobs) / xp.sum(count))
     return metrics if solutions is None else metrics | _diversity(batch.correct.tolist(), solutions)
+
+
+def shaping_metrics(batch: GroupBatch, shaped: Array, plain: Array) -> dict[str, float]:
+    """What the method changed: mean |A - A_GRPO| / mean |A_GRPO|, and the share of correct completions with A < 0.
+
+    Args:
+        batch: the global batch.
+        shaped: [P, G] advantages.
+        plain: [P, G] those of GRPO.
+    """
+    xp, scale = batch.xp, float(batch.xp.mean(batch.xp.abs(plain)))
+    correct = float(xp.sum(batch.num_correct))
+    negative = float(xp.sum(xp.astype(batch.correct & (shaped < 0), batch.rewards.dtype)))
+    return {
+        "shaping_ratio": float(xp.mean(xp.abs(shaped - plain))) / scale if scale > 0 else float("nan"),
+        "negative_correct": negative / correct if correct > 0 else float("nan"),
+    }
 
 
 def _diversity(correct_PG: list[list[bool]], solutions: Sequence[Hashable | None]) -> dict[str, float]:

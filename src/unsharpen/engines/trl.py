@@ -24,7 +24,7 @@ from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctn
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
 from unsharpen.engines._settings import FIELDS, with_config, with_settings
-from unsharpen.engines._training_metrics import group_metrics
+from unsharpen.engines._training_metrics import group_metrics, shaping_metrics
 from unsharpen.engines._warnings import FailureWatch
 from unsharpen.errors import EngineError
 from unsharpen.methods import Method, get_method
@@ -168,7 +168,7 @@ class DiverseGRPOTrainer(GuidedTrainer):
             plain = torch.tensor(list(self._logs["advantages"])[-scored.numel() :], dtype=batch.rewards.dtype)
             shaped = plain.to(scored.device).reshape(scored.shape).clone()
             advantages = self.method.advantages(batch)
-            metrics |= _shaping_metrics(batch, advantages, shaped[rated])
+            metrics |= shaping_metrics(batch, advantages, shaped[rated])
             self._watch(batch, advantages, shaped[rated])
             shaped[rated] = advantages
             self._hand_over(output, shaped.reshape(-1), token_logprobs)
@@ -261,11 +261,3 @@ class DiverseGRPOTrainer(GuidedTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         return ReplayingRepeatSampler.wrap(super()._get_train_sampler(dataset))
-
-
-def _shaping_metrics(batch: GroupBatch, shaped_PG: Any, plain_PG: Any) -> dict[str, float]:
-    scale, correct = plain_PG.abs().mean(), batch.correct
-    return {
-        "shaping_ratio": ((shaped_PG - plain_PG).abs().mean() / scale).item() if scale > 0 else float("nan"),
-        "negative_correct": (shaped_PG[correct] < 0).float().mean().item(),
-    }
