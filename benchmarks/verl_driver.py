@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from typing import Any
 
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -61,6 +62,17 @@ def batch_of(completions: int, tokens: int, group_size: int) -> object:
     return tq.kv_batch_put(keys=keys, partition_id="train", fields=data, tags=tags)
 
 
+def clocked(function: Any, spent: list[float]) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent.append(time.perf_counter() - start)
+
+    return call
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--completions", type=int, default=8192)
@@ -84,25 +96,34 @@ def main() -> None:
         batch = batch_of(args.completions, args.tokens, args.group_size)
         theirs: list[float] = []
         ours: list[float] = []
+        queue: list[float] = []  # of ours, what the queue's transport takes
         step = PPOTrainer._compute_advantage
+        for name in ("kv_batch_get", "kv_batch_put"):
+            setattr(tq, name, clocked(getattr(tq, name), queue))
 
         def timed(*arguments: object) -> object:
             start = time.perf_counter()
+            before = len(queue)
             result = step(*arguments)
+            del queue[before:]
             theirs.append(time.perf_counter() - start)
             return result
 
         PPOTrainer._compute_advantage = timed
+        transport = []
         for _ in range(args.rounds + 1):
+            queue.clear()
             start = time.perf_counter()
             trainer._compute_advantage(batch, {})
             ours.append(time.perf_counter() - start - theirs[-1])
-        theirs, ours = theirs[1:], ours[1:]  # the first round warms up
+            transport.append(sum(queue))
+        theirs, ours, transport = theirs[1:], ours[1:], transport[1:]  # the first round warms up
         tq.close()
         ray.shutdown()
     print(f"{args.completions} completions of {args.tokens // 2} to {args.tokens} tokens, groups of {args.group_size}")
     print(f"verl's advantage step    {1000 * statistics.median(theirs):8.0f} ms (median of {args.rounds})")
     print(f"ours, on top of it       {1000 * statistics.median(ours):8.0f} ms, method {args.method}")
+    print(f"  of which the queue     {1000 * statistics.median(transport):8.0f} ms")
 
 
 if __name__ == "__main__":

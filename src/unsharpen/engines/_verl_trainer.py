@@ -60,11 +60,18 @@ class _Unsharpened:
         )
         metrics.update({f"unsharpen/{name}": value for name, value in found.items()})
         values = torch.from_numpy(values_of(columns, layout, groups, shaped, self.options).astype(np.float32))
-        mask = tq.kv_batch_get(keys=keys, partition_id=where, select_fields=["response_mask"])["response_mask"]
-        nested = torch.nested.nested_tensor_from_jagged(values * mask.values(), mask.offsets())
+        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(columns.lengths)]))
+        nested = torch.nested.nested_tensor_from_jagged(values * self._kept_tokens(columns, keys, where), offsets)
         fields = TensorDict({"advantages": nested, "returns": nested}, batch_size=len(keys))
         tq.kv_batch_put(keys=keys, partition_id=where, fields=fields)
         return result
+
+    def _kept_tokens(self, columns: Columns, keys: Any, where: Any) -> Any:
+        """The response mask as verl left it, end to end; rejection sampling alone changes it."""
+        if not (self.config.algorithm.get("rollout_correction") or {}).get("rollout_rs"):
+            return torch.from_numpy(columns.mask)
+        name = "response_mask"
+        return tq.kv_batch_get(keys=keys, partition_id=where, select_fields=[name])[name].values()
 
     def _columns(self, batch: Any) -> Columns:
         """The batch as it lies in verl's TransferQueue, with what the method needs."""
