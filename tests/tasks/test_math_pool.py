@@ -201,13 +201,31 @@ def test_workers_are_shared_between_the_processes_of_a_machine(monkeypatch: pyte
 
 
 def test_the_real_worker_has_its_limits() -> None:
-    with GraderPool() as pool:  # the shared one's worker may just have left, as it does after many answers
+    with GraderPool() as pool:
         assert pool.grade([("1", "\\frac22")]) == [Grade("correct")]
         limits = Path(f"/proc/{pids(pool)[0]}/limits").read_text()
     (memory,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
     (time_used,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
     assert str(2 << 30) in memory
     assert time_used.split()[3] != "unlimited"
+
+
+LARGE = """
+from unsharpen.tasks.math import GraderPool
+
+ballast = bytearray(700 << 20)
+with GraderPool(memory_limit=1 << 30, time_limit=60.0) as pool:
+    found = []
+    for answer in ("2", "3"):
+        pool.grade([("1", answer)])
+        found += [worker.process.pid for worker in pool._workers]
+print(len(found), len(set(found)))
+"""
+
+
+def test_a_worker_of_a_large_process_stays() -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=240, check=False)
+    assert done.stdout.split() == ["2", "1"], done.stderr
 
 
 ORPHAN = """

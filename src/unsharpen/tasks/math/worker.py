@@ -53,8 +53,17 @@ def main() -> None:
 
 
 def _is_large(memory: int) -> bool:
-    """Whether so much of the memory is in use that a fresh process is better."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > memory // 2
+    """Whether so much of the memory is in use that a fresh process is better.
+
+    Not by ``ru_maxrss``: on Linux a process starts with that of its parent, and beside a large trainer every worker
+    would leave after its first answer. Where the system tells nothing, the limit on the address space has to do.
+    """
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            resident = int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return False
+    return resident > memory // 2
 
 
 def _limit_processor_time(seconds: int) -> None:
