@@ -5,17 +5,19 @@
 1. rate: GRPO on the validation problems at each of RATES -> `choose_rate`
 2. settings: each method's SETTINGS at that rate, on the validation problems -> `choose_setting`, choices.json
 3. test: GRPO, its low-rate control and the chosen settings, three seeds, on the test problems
+4. longer: the same runs, continued to half as many steps again
 
 Full run folders go to runs/local/ (not committed); configuration, evaluations and the main training curves go to
-runs/countdown/tuning/ and runs/countdown/results/ (committed). One run after the other: on two cores that is faster
-than two at once.
+runs/countdown/tuning/, results/ and longer/ (committed).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ KEPT = {
 
 STEPS = 400
 LOW_RATE_STEPS, LOW_RATE_SCALE = 800, 0.5
+LONGER = 1.5
 SEEDS = (0, 1, 2)
 TUNE_SEED, RATE_STEPS, TUNE_STEPS = 100, 240, 120
 RATES = (3e-4, 5e-4)
@@ -119,6 +122,18 @@ def compute(name: str, config: RunConfig) -> Run:
     return load_run(target)
 
 
+def continued(name: str, config: RunConfig) -> Run:
+    """Go on with a finished test run, from its last checkpoint, to LONGER times its steps."""
+    config = replace(config, trl={**config.trl, "max_steps": round(LONGER * config.trl["max_steps"])})
+    longer = name.replace("results/", "longer/")
+    folder = LOCAL / longer
+    if not (folder / "config.json").exists() and not (HERE / longer / "evaluation.jsonl").exists():
+        shutil.copytree(LOCAL / name, folder, ignore=shutil.ignore_patterns("model", "config.json"), dirs_exist_ok=True)
+        record = json.loads((LOCAL / name / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**record, "trl": config.trl}, indent=2) + "\n")
+    return compute(longer, config)
+
+
 def collect(folder: Path, target: Path) -> None:
     """Copy configuration and evaluations, and the main columns of the training curve."""
     target.mkdir(parents=True, exist_ok=True)
@@ -167,7 +182,9 @@ def main() -> None:
     for group in (cells, demo):
         for seed in SEEDS:
             for method, (steps, setting) in group.items():
-                compute(*test(method, seed, steps, rate, method=method, method_args=setting))
+                cell = test(method, seed, steps, rate, method=method, method_args=setting)
+                compute(*cell)
+                continued(*cell)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_tuning_cells_are_candidates_times_rates() -> None:
         ({"methods": {"grpo": None, "again": {"method": "grpo"}}}, "are the same run"),
         ({"methods": {"grpo": None}, "tune": {"seed": 0}}, "must not be one of the seeds that are compared"),
         ({"methods": {"grpo": None}, "tune": {"tolerance": 2}}, "tolerance must be a number from 0 to 1"),
-        ({"methods": {"grpo": None}, "tune": {"rate_by": "all"}}, "rate_by must be 'each' or 'reference'"),
+        ({"methods": {"grpo": None}, "tune": {"rate_by": "all"}}, "rate_by must be 'each', 'chosen' or 'reference'"),
         ({"methods": {"grpo": None}, "tune": {"max_k": 129}}, "max_k must be at most the samples per problem .128."),
         ({"methods": {"grpo": {"tune": [{"eps": 1}, {"eps": 1}]}}}, "must hold different coefficients"),
     ],

@@ -87,6 +87,20 @@ def test_the_rate_of_the_reference_for_all(tmp_path: Path) -> None:
     assert len({setting["learning_rate"] for setting in choices.values()}) == 1
 
 
+def test_coefficients_first_and_then_the_rates(tmp_path: Path) -> None:
+    lines = run(study(rate_by="chosen"), tmp_path, FakeTrain())
+    # grpo at two rates; 2 coefficients of robust and rloo at the first rate; both at the second; three test runs
+    assert [line for line in lines if "/" in line and " " not in line] == ["0/2", "0/3", "0/2", "0/3"]
+    tried = json.loads((tmp_path / "tuning/choices.json").read_text())["tried"]
+    first, second = tried["ds-grpo-robust"][:2], tried["ds-grpo-robust"][2:]
+    assert [t["learning_rate"] for t in first + second] == [1e-4, 1e-4, 3e-4]
+    least = max(t["pass@1"] for t in tried["grpo"]) - 0.03
+    free = [t for t in first if t["pass@1"] >= least]
+    best = max(free, key=lambda t: t["area"]) if free else max(first, key=lambda t: t["pass@1"])
+    assert second[0]["method_args"] == best["method_args"]
+    assert run(study(rate_by="chosen"), tmp_path, FakeTrain()) == ["2/2", "3/3", "2/2", "3/3"]
+
+
 def test_resuming_makes_no_run_twice_and_the_same_choice(tmp_path: Path) -> None:
     train = FakeTrain(stop=("ds-grpo-robust", 100, 2))
     heard = Heard()

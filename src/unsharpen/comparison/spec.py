@@ -81,7 +81,8 @@ class Tuning:
         settings: settings of `unsharpen train` that differ from the study's.
         tolerance: by how much Pass@1 may lie below the reference's.
         max_k: the area is the mean Pass@k over k = 1, 2, 4, ..., max_k.
-        rate_by: "each" tries every rate with every method; "reference" only with the reference, for all.
+        rate_by: "each" tries every rate with every coefficient; "chosen" the coefficients at the first rate, and then
+            the other rates with those chosen; "reference" takes the rate that is best for the reference.
     """
 
     seed: int
@@ -90,7 +91,7 @@ class Tuning:
     settings: Mapping[str, Any]
     tolerance: float = 0.03
     max_k: int = 64
-    rate_by: Literal["each", "reference"] = "each"
+    rate_by: Literal["each", "chosen", "reference"] = "each"
 
 
 @dataclass(frozen=True)
@@ -253,8 +254,8 @@ def _tuning(value: Any, study: Study, rates: tuple[Rate, ...]) -> Tuning:
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
         raise InputError(f"tune: tolerance must be a number from 0 to 1, found {tolerance!r}")
     rate_by = values.get("rate_by", "each")
-    if rate_by not in ("each", "reference"):
-        raise InputError(f"tune: rate_by must be 'each' or 'reference', found {rate_by!r}")
+    if rate_by not in ("each", "chosen", "reference"):
+        raise InputError(f"tune: rate_by must be 'each', 'chosen' or 'reference', found {rate_by!r}")
     max_k = whole(values.get("max_k", 64), "tune: max_k", least=1)
     samples = {**study.settings, **settings}.get("eval_samples", RunConfig().eval_samples)
     if type(samples) is int and max_k > samples:

@@ -70,10 +70,10 @@ def run_study(study: Study, root: Path, how: How) -> bool:
         if study.tuning:
             if not _run(first, store, how):
                 return False
-            others = other_cells(study, best_reference(study, store).cell)
-            _check(study, others, store, how)
-            if not _run(others, store, how):
-                return False
+            for others in other_cells(study, best_reference(study, store), store):
+                _check(study, others, store, how)
+                if not _run(others, store, how):
+                    return False
             chosen = choose(study, store)
         cells = result_cells(study, chosen)
         _check(study, cells, store, how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,14 @@ class Scored:
 def rule(study: Study) -> str:
     """The rule of the choice in words."""
     tuning = _tuning(study)
-    together = "Coefficients and learning rate are chosen together."
-    same = "The learning rate of all methods is the one chosen for the reference."
+    order = {
+        "each": "Coefficients and learning rate are chosen together.",
+        "chosen": "Coefficients are chosen at the method's first learning rate, and the others tried with those.",
+        "reference": "The learning rate of all methods is the one chosen for the reference.",
+    }
     return (
         f"The reference ({study.reference}) gets the setting with the highest Pass@1 on the validation problems. "
-        f"{same if tuning.rate_by == 'reference' else together} "
+        f"{order[tuning.rate_by]} "
         f"A method gets, of its settings whose Pass@1 is at least the reference's less {tuning.tolerance:g}, the one "
         f"with the largest mean Pass@k over k = 1, 2, 4, ..., {tuning.max_k}; if there is none, the one with the "
         "highest Pass@1. Of equals the one named first. A method with one setting gets that one."
@@ -49,12 +52,28 @@ def reference_cells(study: Study) -> list[Cell]:
     return tuning_cells(study, [study.reference])
 
 
-def other_cells(study: Study, reference: Cell) -> list[Cell]:
-    """The tuning runs of all methods that have a choice, once the reference's setting is known."""
+def other_cells(study: Study, reference: Scored, store: Store) -> Iterator[list[Cell]]:
+    """The tuning runs of all methods that have a choice, once the reference's setting is known.
+
+    Yields what must be run before the next list is asked for: with ``rate_by: chosen`` the coefficients first, and
+    then the rates.
+    """
     tuning = _tuning(study)
-    rates = (reference.rate,) if tuning.rate_by == "reference" else None
-    cells = tuning_cells(study, [arm.label for arm in study.arms if arm.label != study.reference], rates)
-    return [cell for cell in cells if sum(cell.arm == other.arm for other in cells) > 1]
+    arms = [arm for arm in study.arms if arm.label != study.reference]
+    fixed = (reference.cell.rate,) if tuning.rate_by == "reference" else None
+    rates = {arm.label: fixed or arm.tuned_rates or tuning.rates for arm in arms}
+    arms = [arm for arm in arms if len(arm.candidates) * len(rates[arm.label]) > 1]
+    if tuning.rate_by != "chosen":
+        yield [cell for arm in arms for cell in tuning_cells(study, [arm.label], rates[arm.label])]
+        return
+    first = {arm.label: tuning_cells(study, [arm.label], rates[arm.label][:1]) for arm in arms}
+    yield [cell for cells in first.values() for cell in cells]
+    later = []
+    for label, cells in first.items():
+        best = pick(_scores(cells, store, tuning), reference.pass_1, tuning.tolerance)
+        if best is not None:
+            later += [c for c in tuning_cells(study, [label], rates[label][1:]) if c.args == best.cell.args]
+    yield later
 
 
 def best_reference(study: Study, store: Store) -> Scored:
@@ -85,7 +104,7 @@ def choose(study: Study, store: Store) -> Chosen:
     tuning, reference = _tuning(study), best_reference(study, store)
     chosen: Chosen = {study.reference: (reference.cell.args, reference.cell.rate)}
     table = {study.reference: _scores(reference_cells(study), store, tuning)}
-    others = other_cells(study, reference.cell)
+    others = [cell for cells in other_cells(study, reference, store) for cell in cells]
     for arm in study.arms:
         cells = [cell for cell in others if cell.arm == arm.label]
         if arm.label == study.reference:
