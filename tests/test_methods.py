@@ -23,9 +23,9 @@ from unsharpen.advantages import (
 from unsharpen.errors import InputError, MissingFieldError, UnknownNameError
 from unsharpen.methods import default_coefficients
 
-BINARY_ONLY = {"maxrl", "pass-at-k", "w-reinforce", "psr", "nsr"}
+BINARY_ONLY = {"maxrl", "ds-maxrl", "pass-at-k", "w-reinforce", "psr", "nsr"}
 LEAST_COMPLETIONS = {"rloo": 2, "best-of-k": 2, "pass-at-k": 4, "pkpo": 4}
-BATCH_SCALED = {"ds-grpo-centered", "edge-grpo"}
+BATCH_SCALED = {"ds-grpo-centered", "ds-maxrl", "edge-grpo"}
 # what a group of equals, all correct or all wrong, does not get 0 from
 UNIFORM_GROUPS_TEACH = {"ds-grpo", "ds-grpo-sum", "ds-grpo-token", "entropy-bonus-seq", "entropy-penalty-seq"}
 UNIFORM_GROUPS_TEACH |= {"w-reinforce", "psr", "nsr", "ucb", "ucb-con", "batch-exploration"}
@@ -45,6 +45,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("ds-grpo-reward", {"gamma_p": 0.4, "gamma_n": 0.3, "length": "sum"}),
     ("ds-grpo-robust", {"gamma_n": 0.3, "length": "mean", "reference": "base"}),
     ("ds-grpo-centered", {"clip": 0.7, "all_correct_weight": 1.0}),
+    ("ds-maxrl", {"clip": 0.7, "all_correct_weight": 1.0}),
     ("entropy-bonus-seq", {"length": "mean"}),
     ("entropy-penalty-seq", {"length": "mean"}),
     ("unlikeliness", {"beta": 1.0}),
@@ -311,6 +312,12 @@ def test_without_smoothing_the_floored_forms(name: str, off: dict[str, Any], ste
     np.testing.assert_allclose(found, robust_base(fields, skip=bool(steps)), rtol=1e-12, atol=1e-12)
 
 
+@seeds
+def test_without_smoothing_ds_maxrl_is_maxrl(seed: int) -> None:
+    fields = fields_for("maxrl", seed)
+    np.testing.assert_array_equal(advantages("ds-maxrl", {"kappa": 0.0}, fields), advantages("maxrl", {}, fields))
+
+
 @pytest.mark.parametrize("name", ["ds-grpo-robust", "ds-grpo-centered"])
 def test_without_smoothing_uniform_groups_of_binary_rewards_are_0(name: str) -> None:
     off = {"kappa": 0.0} if name == "ds-grpo-centered" else {"gamma_p": 0.0, "gamma_n": 0.0}
@@ -366,10 +373,11 @@ def test_the_defaults_lift_the_rarer_correct_completion(name: str) -> None:
     assert row[RARE_WRONG] <= row[LIKELY_WRONG]
 
 
-def test_centered_moves_correct_completions_only() -> None:
-    row = advantages("ds-grpo-centered", {}, PAIRS)[0]
+@pytest.mark.parametrize("name", ["ds-grpo-centered", "ds-maxrl"])
+def test_centered_moves_correct_completions_only(name: str) -> None:
+    row = advantages(name, {}, PAIRS)[0]
     assert row[RARE] > row[LIKELY] + 0.05
-    assert row[RARE_WRONG] == row[LIKELY_WRONG] == -1.0
+    assert row[RARE_WRONG] == row[LIKELY_WRONG] == pytest.approx(-1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(("name", "sign"), [("entropy-bonus-seq", 1), ("entropy-penalty-seq", -1)])
@@ -524,6 +532,7 @@ def test_negative_gammas(name: str, gamma: str) -> None:
         ("ds-grpo-centered", {"all_correct_weight": -0.1}, "all_correct_weight must be finite and at least 0"),
         ("ds-grpo-centered", {"all_correct_weight": 1.5}, "need all_correct_weight <= 1 and clip > 0"),
         ("ds-grpo-centered", {"clip": 0}, "need all_correct_weight <= 1 and clip > 0"),
+        ("ds-maxrl", {"kappa": -0.1}, "kappa must be finite and at least 0, found -0.1"),
         ("grpo", {"ddof": 2}, "need ddof 0 or 1"),
         ("grpo", {"eps": -1e-4}, "finite eps, floor >= 0"),
         ("maxrl", {"eps": 0}, "eps must be positive and finite"),

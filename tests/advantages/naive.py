@@ -220,7 +220,9 @@ def entropy_smoothing(*, gamma: float, length: str = "sum", reference: str = "sa
     return apply
 
 
-def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: float = 0.0) -> Naive:
+def centered_smoothing(
+    *, kappa: float, clip: float = 3.0, all_correct_weight: float = 0.0, per_success: bool = False
+) -> Naive:
     def apply(groups: Sequence[Group]) -> list[Values]:
         deviations: list[dict[int, float]] = []
         squares = []
@@ -234,6 +236,8 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
         result = []
         for group, u in zip(groups, deviations, strict=True):
             weight = all_correct_weight if all(group.correct) else 1.0
+            if per_success and any(group.correct):
+                weight /= mean([float(right) for right in group.correct])
             row = []
             for i, value in enumerate(group.x):
                 z = max(-clip, min(clip, u[i] / scale)) if i in u else 0.0

@@ -46,6 +46,7 @@ ATOMS: list[tuple[str, dict[str, Any]]] = [
     ("centered_smoothing", {"kappa": 0.3}),
     ("centered_smoothing", {"kappa": 0.3, "clip": 0.8, "all_correct_weight": 0.25}),
     ("centered_smoothing", {"kappa": 0.3, "all_correct_weight": 1.0}),
+    ("centered_smoothing", {"kappa": 0.3, "all_correct_weight": 0.5, "per_success": True}),
 ]
 
 
@@ -108,6 +109,11 @@ METHODS: dict[str, Callable[..., naive.Naive]] = {
     "ds-grpo-centered": lambda **ds: naive.chained(
         naive.subtract_group_mean(), naive.centered_smoothing(**ds), binary_std()
     ),
+    "ds-maxrl": lambda eps, **ds: naive.chained(
+        naive.subtract_group_mean(),
+        naive.divide_by_group_mean(eps=eps),
+        naive.centered_smoothing(per_success=True, **ds),
+    ),
     "ds-grpo-robust": lambda **ds: naive.chained(
         naive.differential_smoothing(**ds), naive.subtract_group_mean(), binary_std(), naive.skip_uniform_groups()
     ),
@@ -126,6 +132,7 @@ OTHER_COEFFICIENTS: list[tuple[str, dict[str, Any]]] = [
     ("ds-grpo-token", {"gamma_p": 0.2, "gamma_n": 0.3, "ddof": 0, "eps": 0.01}),
     ("ds-grpo-reward", {"gamma_p": 0.2, "gamma_n": 0.3, "length": "sum", "reference": "base"}),
     ("ds-grpo-centered", {"kappa": 0.7, "clip": 0.8, "all_correct_weight": 0.0}),
+    ("ds-maxrl", {"kappa": 0.7, "clip": 0.8, "all_correct_weight": 0.6, "eps": 0.2}),
     ("ds-grpo-robust", {"gamma_p": 0.3, "gamma_n": 0.2, "length": "mean", "reference": "base"}),
     ("entropy-bonus-seq", {"gamma": 0.3, "length": "mean", "ddof": 0, "eps": 0.01}),
     ("entropy-penalty-seq", {"gamma": 0.3, "length": "mean", "ddof": 0, "eps": 0.01}),
@@ -136,7 +143,7 @@ OTHER_COEFFICIENTS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("case", [*((name, {}) for name in METHODS), *OTHER_COEFFICIENTS], ids=identity)
 def test_a_method_equals_the_loop(case: tuple[str, dict[str, Any]], seed: int) -> None:
     name, coefficients = case
-    fields = naive.random_fields(seed, binary=name == "maxrl", least=2 if name == "rloo" else 1)
+    fields = naive.random_fields(seed, binary=name in ("maxrl", "ds-maxrl"), least=2 if name == "rloo" else 1)
     method = get_method(name, **coefficients)
     expected = naive.scattered(METHODS[name](**method.coefficients)(naive.groups_of(fields)), fields["mask"])
     found = method.advantages(naive.to_batch(fields, *method.requires))  # with what it declares and no more

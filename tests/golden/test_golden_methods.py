@@ -164,6 +164,10 @@ GOLDEN = [
     Row("ds-grpo-centered", CENTERED, [[0.92, 1.08, -1, -1], [-0.08, 0.08, 0, 0]], {"clip": 1.0}),
     # a lone correct completion is not smoothed: (r - 1/5) / .4
     Row("ds-grpo-centered", ONE_OF_5, [[2, -0.5, 0, -0.5, -0.5, -0.5]]),
+    # (r - 1/2) / .5 = 1, then .2 * z / p = .2 * .2 / .5 = .08; all correct: 0 / 1, -+ .2 * .1 * 1.4 / 1
+    Row("ds-maxrl", CENTERED, [[0.92, 1.08, -1, -1], [-0.028, 0.028, 0, 0]], {"eps": 1e-15}),
+    # a lone correct completion is not smoothed: .8 / .2, -.2 / .2
+    Row("ds-maxrl", ONE_OF_5, [[4, -1, 0, -1, -1, -1]], {"eps": 1e-15}),
     # s = 1 + .1 * 4, 0; mean 1.4 / 5 = .28; sigma of the flags .4: 1.12 / .4, -.28 / .4
     Row("ds-grpo-robust", ONE_OF_5, [[2.8, -0.7, 0, -0.7, -0.7, -0.7]], {"gamma_p": 0.1}),
     # gamma_n .1: s = 1.4 | -.1, -.2, -.3, -.4; mean .4 / 5 = .08; (1.32 | -.18, -.28, -.38, -.48) / .4

@@ -93,7 +93,9 @@ def entropy_smoothing(*, gamma: float, length: Length = "sum", reference: Refere
     return Transform("entropy_smoothing", apply, logprob.requires)
 
 
-def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: float = 0.0) -> Transform:
+def centered_smoothing(
+    *, kappa: float, clip: float = 3.0, all_correct_weight: float = 0.0, per_success: bool = False
+) -> Transform:
     """Scale-free smoothing of correct completions: a z-score within the correct class instead of a raw log-prob.
 
     For a correct completion i of prompt p, with the mean taken over the correct completions of p::
@@ -111,6 +113,8 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
         clip: in standard deviations.
         all_correct_weight: in [0, 1]; how strongly groups without any wrong completion are smoothed. More keeps more
             variety and costs some Pass@1.
+        per_success: divide the term by the share of correct completions. Beside the advantages of MaxRL, whose
+            objective is log p(correct), it is the gradient of the entropy of the correct completions among themselves.
 
     References:
         Ours, from the collapse law in the theory notes; not in the paper.
@@ -135,6 +139,8 @@ def centered_smoothing(*, kappa: float, clip: float = 3.0, all_correct_weight: f
         z_PG = xp.clip(u_PG / xp.clip(scale, _LEAST_SCALE, None), -clip, clip)
         one = xp.ones_like(count)
         weight = xp.where(count == batch.num_completions, all_correct_weight * one, one)
+        if per_success:
+            weight = weight * batch.num_completions / xp.clip(count, 1, None)
         return advantages - kappa * weight * z_PG
 
     return Transform("centered_smoothing", apply, frozenset({"logprobs"}))

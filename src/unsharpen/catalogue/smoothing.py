@@ -8,6 +8,7 @@ ddof 0 and eps 1e-6. ``reference="base"`` puts the log-probability under the fro
 from __future__ import annotations
 
 from unsharpen.advantages.baselines import (
+    divide_by_group_mean,
     divide_by_group_std,
     skip_uniform_groups,
     standardize_group,
@@ -94,6 +95,17 @@ def ds_grpo_centered(*, kappa: float = 0.2, clip: float = 3.0, all_correct_weigh
     """
     smooth = centered_smoothing(kappa=kappa, clip=clip, all_correct_weight=all_correct_weight)
     return chain(subtract_group_mean(), smooth, _floored_binary_std())
+
+
+def ds_maxrl(*, kappa: float = 0.2, clip: float = 3.0, all_correct_weight: float = 0.1, eps: float = 1e-6) -> Transform:
+    """MaxRL with centred smoothing: ``A_i = (r_i - mean r) / (mean r + eps) - kappa w z_i / p``; for 0/1 rewards.
+
+    ``z_i`` and ``w`` are those of ``ds-grpo-centered``, p is the share of correct completions. Up to the scale of z, it
+    climbs ``log p + kappa H(pi(. | correct))``: the likelihood of being right, and the entropy of the right answers.
+    Hard prompts weigh as much as MaxRL makes them, for both. Source: ours.
+    """
+    smooth = centered_smoothing(kappa=kappa, clip=clip, all_correct_weight=all_correct_weight, per_success=True)
+    return chain(subtract_group_mean(), divide_by_group_mean(eps=eps), smooth)
 
 
 def ds_grpo_robust(

@@ -84,6 +84,12 @@ TABLE: dict[str, Row] = {
         "s_i = r_i - gamma_p l_i if correct, + gamma_n l_i if not; A_i = (s_i - mean s) / max(std correct, .25)",
         "unsharpen (theory notes)",
     ),
+    "ds-maxrl": Row(
+        smoothing.ds_maxrl,
+        "MaxRL for being right, and the entropy of the right answers beside it",
+        "A_i = (r_i - mean r) / (mean r + eps) - kappa w z_i / p if correct; without the last term if not",
+        "unsharpen (theory notes)",
+    ),
     "entropy-bonus-seq": Row(
         smoothing.entropy_bonus_seq,
         "Control: reward surprise in every completion, right or wrong",
