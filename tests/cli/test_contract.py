@@ -28,6 +28,10 @@ OPTIONS = {
         *("--problem-column", "--completion-column", "--correct-column", "--answer-column", "--label", "--base-label"),
         *("--common", "--level", "--seed", "--json", "--csv", "--latex"),
     },
+    ("regrade",): {
+        *("--output", "--data", "--split", "--problem-column", "--answer-column", "--answer-format"),
+        "--strip-thinking",
+    },
     ("report",): {"--output", "--title", "--label", "--open"},
     ("diagnose",): {"--json"},
     ("eval",): {

@@ -31,7 +31,7 @@ def test_counts_equal_a_naive_recomputation(completions: list[list[str]]) -> Non
         assert result["num_correct"][i] == len(canonical)
         assert result["distinct_correct"][i] == len(set(canonical))
         assert result["multiplicity"][i] == len(TASK.solutions(problem))
-        if canonical:  # effective number: one over the chance that two draws coincide
+        if len(canonical) >= 2:  # effective number: one over the chance that two draws coincide
             shares = [canonical.count(form) / len(canonical) for form in set(canonical)]
             assert result["effective_solutions"][i] == pytest.approx(1 / sum(s * s for s in shares))
         else:

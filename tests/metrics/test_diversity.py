@@ -40,7 +40,7 @@ def test_equal_shares_count_as_themselves(counts: list[int]) -> None:
 def test_hill_numbers_are_ordered() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        counts = rng.integers(1, 20, size=rng.integers(1, 9))
+        counts = rng.integers(2, 20, size=rng.integers(1, 9))
         assert 1 - 1e-12 <= effective_number(counts) <= entropy_number(counts) + 1e-12
         assert entropy_number(counts) <= len(counts) + 1e-12
 
@@ -65,11 +65,10 @@ def test_expected_distinct_equals_the_mean_over_all_draws() -> None:
 
 
 def test_undefined_is_nan() -> None:
-    for empty in ([], [0, 0]):
-        assert math.isnan(effective_number(empty))
-        assert math.isnan(entropy_number(empty))
-    for single in ([], [1], [0, 1]):
-        assert math.isnan(pairwise_diversity(single))
+    for counts in ([], [0, 0], [1], [0, 1]):  # one correct completion has nothing to differ from
+        assert math.isnan(effective_number(counts))
+        assert math.isnan(entropy_number(counts))
+        assert math.isnan(pairwise_diversity(counts))
 
 
 @pytest.mark.parametrize("counts", [[-1], [0.5], [[1]]])
@@ -83,7 +82,7 @@ def test_summary_says_over_which_problems() -> None:
     summary = diversity_summary([["a", "a", "b"], ["c"], []])
     assert (summary.num_problems, summary.num_with_correct, summary.num_with_pair) == (3, 2, 1)
     assert summary.distinct_correct == pytest.approx((2 + 1 + 0) / 3)
-    assert summary.effective_solutions == pytest.approx((1.8 + 1) / 2)
+    assert summary.effective_solutions == pytest.approx(1.8)
     assert summary.pairwise_diversity == pytest.approx(2 / 3)
     assert math.isnan(diversity_summary([[], []]).effective_solutions)
     with pytest.raises(InputError, match="problem 1 is a string"):

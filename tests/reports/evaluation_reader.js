@@ -15,7 +15,7 @@ const here = () => {
 };
 const firstRow = () => all("#grid tbody tr")[0].textContent;
 
-result.data = report.data.models.map(({ label, ks, curve, n, c, distinct }) => ({ label, ks, curve, n, c, distinct }));
+result.data = report.data.models.map(({ label, ks, curves, n, c, distinct }) => ({ label, ks, curves, n, c, distinct }));
 result.samples = report.data.samples;
 result.hacked = globalThis.hacked ?? null;
 result.foreign = all("main :is(script, img, link, style, iframe, object)").length;
@@ -42,6 +42,14 @@ toggle.click();
 result.lines.push(all("#curves path.line").length);
 toggle.click();
 result.lines.push(all("#curves path.line").length);
+
+result.measures = {};
+for (const option of [...$("measure").options].map((o) => o.value)) {
+  give($("measure"), option, "change");
+  result.measures[option] = [$("meaning").textContent, said()[2], document.querySelector("#curves svg").getAttribute("aria-label")];
+}
+give($("measure"), "Pass@k", "change");
+result.tables = Object.fromEntries(["votes", "efficiency", "bands"].map((id) => [id, $(id)?.closest("section").textContent ?? null]));
 
 /* problems: pages, keyboard, order */
 result.rows = [$("where").textContent, all("#grid tbody tr").length, $("grid").getAttribute("aria-rowcount")];

@@ -93,8 +93,8 @@ def test_numbers_are_those_of_the_samples(page: dict[str, Any], tables: list[Sam
     for model, made in zip(page["data"], tables, strict=True):
         ks, values = pass_at_k_curve(made.num_samples, made.num_correct)
         assert (model["label"], model["ks"]) == (made.label, ks.tolist())
-        np.testing.assert_allclose([c[0] for c in model["curve"]], values, atol=6e-6)
-        assert all(low <= value <= high for value, low, high in model["curve"])
+        np.testing.assert_allclose([c[0] for c in model["curves"]["Pass@k"]], values, atol=6e-6)
+        assert all(low <= value <= high for value, low, high in model["curves"]["Pass@k"])
         assert (model["n"], model["c"]) == (made.num_samples.tolist(), made.num_correct.tolist())
         naive = [
             len({made.answers[i] for i in range(len(made.problem)) if made.problem[i] == p and made.correct[i]})
@@ -118,8 +118,33 @@ def test_the_curves_are_told_at_any_k(page: dict[str, Any]) -> None:
     assert "GRPO ." in spoken
     assert page["first"][0] == "1"
     assert page["hovered"] == "32"
-    value = page["data"][0]["curve"][0][0]
+    value = page["data"][0]["curves"]["Pass@k"][0][0]
     assert f"{value:.3f}".removeprefix("0") in page["first"][2][0]
+
+
+def test_other_measures_are_drawn_and_told(page: dict[str, Any], found: dict[str, Any]) -> None:
+    names = ["Pass@k", "maj@k", "G-Pass@k, half right", "G-Pass@k, all right"]
+    assert list(page["measures"]) == names
+    for name, (meaning, rows, alt) in page["measures"].items():
+        assert meaning.startswith(f"{name}: the chance that ")
+        assert alt.startswith(f"{name} over k. base: from .")
+        at = [model["curves"][name][-1][0] for model in page["data"]]  # the pointer stood at k = 32
+        assert [row.removeprefix(model["label"])[:4] for row, model in zip(rows, page["data"], strict=True)] == [
+            f"{value:.3f}"[-4:] if value < 1 else "1.00" for value in at
+        ]
+    assert list(found["hostile"]["measures"]) == names
+
+
+def test_tables_beyond_pass_at_k(page: dict[str, Any], found: dict[str, Any]) -> None:
+    tables = page["tables"]
+    assert "mG-Pass@32" in tables["votes"]
+    assert "base's Pass@16 of ." in tables["efficiency"]
+    assert "times fewer" in tables["efficiency"]
+    assert "many: " in tables["bands"]
+    assert found["hostile"]["tables"]["bands"] is None  # nobody knows how many solutions exist
+    alone = found["alone"]["tables"]  # one model, one sample
+    assert (alone["votes"], alone["efficiency"]) == (None, None)
+    assert "1 problems" not in alone["bands"]
 
 
 def test_models_can_be_hidden(page: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def test_base_and_final(make_run: MakeRun) -> None:
     assert run.final.settings["temperature"] == 1.0
     assert len(run.metrics) == 19
     assert run.notes == ()
-    unsolved = run.final.num_correct == 0
+    unsolved = run.final.num_correct < 2  # one correct sample has nothing to differ from
     assert np.isnan(run.final.effective_solutions[unsolved]).all()
     assert not np.isnan(run.final.effective_solutions[~unsolved]).any()
     np.testing.assert_allclose(run.final.pass_at(1), run.final.num_correct / 128)

@@ -41,7 +41,7 @@ def test_numbers_equal_direct_computation(runs: list[Run]) -> None:
         assert isinstance(effective, Interval)
         assert distinct.value == pytest.approx(evaluation.distinct_correct.mean())
         assert effective.value == pytest.approx(np.nanmean(evaluation.effective_solutions))
-        assert effective.num_omitted == (evaluation.num_correct == 0).sum()
+        assert effective.num_omitted == (evaluation.num_correct < 2).sum()
     base, final = runs[1].base, runs[1].final
     assert rows[2].values["base catches up at k"] == crossover(128, base.num_correct, 128, final.num_correct)
     assert rows[0].values["base catches up at k"] is None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unsharpen import __version__
-from unsharpen.cli import compare, data, demo, diagnose, eval, merge, methods, metrics, report, theory, train
+from unsharpen.cli import compare, data, demo, diagnose, eval, merge, methods, metrics, regrade, report, theory, train
 from unsharpen.errors import UnsharpenError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("metrics")(metrics.metrics)
+app.command("regrade")(regrade.regrade)
 app.command("report")(report.report)
 app.command("diagnose")(diagnose.command)
 app.command("eval")(eval.eval_)

@@ -25,7 +25,7 @@ GLOSSARY = {
     "Intervals": "95 % bootstrap over problems and seeds, drawn independently. With S seeds the spread between seeds "
     "is understated by about (S - 1) / S.",
     "distinct, effective": "Different correct solutions among the samples of a problem, mean over all problems; and "
-    "1 / Σq² over their shares q, mean over the problems with a correct sample.",
+    "1 / Σq² over their shares q, mean over the problems with two correct samples or more.",
     "base catches up at k": "The smallest k at which the model before training is at least as good as the mean of the "
     "seeds.",
     "samples for X's Pass@k": "How many samples the method needs for the Pass@k that X has at k: a quarter of k means "

@@ -16,7 +16,7 @@ def group_metrics(batch: GroupBatch, solutions: Sequence[Hashable | None] | None
         batch: the global batch, on any device.
         solutions: [N] identity of each completion's solution in the order of the flattened batch, None where
             unknown; or None, then the two diversity numbers are left out. ``effective_solutions`` is a mean over the
-            prompts with a correct completion, and left out where there is none.
+            prompts with two correct completions or more, and left out where there is none.
     """
     xp = batch.xp
     count, correct = batch.num_completions, batch.num_correct
@@ -58,6 +58,6 @@ def _diversity(correct_PG: list[list[bool]], solutions: Sequence[Hashable | None
         )
         for p, row in enumerate(correct_PG)
     ]
-    solved = [effective_number(list(counts.values())) for counts in found if counts]
+    pairs = [effective_number(list(counts.values())) for counts in found if counts.total() >= 2]
     metrics = {"distinct_correct": sum(map(len, found)) / len(found)}
-    return metrics | {"effective_solutions": sum(solved) / len(solved)} if solved else metrics
+    return metrics | {"effective_solutions": sum(pairs) / len(pairs)} if pairs else metrics

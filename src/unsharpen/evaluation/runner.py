@@ -32,7 +32,7 @@ def judge(
 
     Returns:
         ``num_problems``, ``num_samples`` and, per problem, ``num_correct``, ``distinct_correct``,
-        ``effective_solutions`` (None where nothing is correct) and ``multiplicity``. The last three are None for tasks
+        ``effective_solutions`` (None below two correct ones) and ``multiplicity``. The last three are None for tasks
         whose correct answers are all the same solution.
     """
     num_correct: list[int] = []
@@ -47,7 +47,7 @@ def judge(
             num_samples = len(texts)
             num_correct.append(found.total())
             distinct.append(len(found))
-            effective.append(effective_number(list(found.values())) if found else None)
+            effective.append(effective_number(list(found.values())) if found.total() >= 2 else None)
             if sink is not None:
                 for text, v in zip(texts, verdicts, strict=True):
                     row = {"problem": problem.key, "completion": text, "reason": v.reason, "canonical": v.canonical}

@@ -198,6 +198,17 @@ def load_evaluation(folder: Path | str, *, completions: bool = True) -> SampleTa
     return SampleTable.from_rows(_chain(first, rows), label=label, problems=problems, settings=settings)
 
 
+def read_samples(folder: Path) -> Iterator[Row]:
+    """The samples of an evaluation folder, one by one, checked; a last line that is cut short is left out.
+
+    Raises:
+        DataError: the folder has no samples, or a line is broken; names the line.
+    """
+    if not (folder / SAMPLES).is_file():
+        raise DataError(f"{folder} must be a folder of `unsharpen eval`; it has no {SAMPLES}")
+    return _rows(folder / SAMPLES, RowChecker(), completions=True)
+
+
 def _rows(path: Path, checker: RowChecker, completions: bool) -> Iterator[Row]:
     for number, _, line in read_lines(path):
         where = f"{path}, line {number}"

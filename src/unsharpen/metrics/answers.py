@@ -42,9 +42,10 @@ class AnswerGroups:
 
     @cached_property
     def effective(self) -> Floats:
-        """[P] effective number 1 / sum q^2; NaN without an answer."""
+        """[P] effective number 1 / sum q^2; NaN below two, as for `effective_number`."""
         total = self.total.astype(np.float64)
-        return self._ratio(total * total, self._sum(np.square(self.count.astype(np.float64))))
+        number = self._ratio(total * total, self._sum(np.square(self.count.astype(np.float64))))
+        return np.where(total >= 2, number, np.nan)
 
     @cached_property
     def entropy(self) -> Floats:

@@ -2,6 +2,10 @@
 
 A solution is any hashable id: the canonical form of an expression, a cluster number, a final answer. Counts
 are the number of correct completions c_i per distinct solution, c = sum c_i, shares q_i = c_i / c.
+
+One rule for all measures of shares: below two correct completions they are undefined (NaN), because one completion
+can only say 1, however diverse the model is. A mean leaves such problems out, and counts them. Training logs,
+evaluations and reports follow it alike.
 """
 
 from __future__ import annotations
@@ -44,13 +48,14 @@ def effective_number(counts: ArrayLike) -> float:
         N_eff = 1 / sum_i q_i^2
 
     The number of equally frequent solutions that would collide as often. Robust against rare solutions, and
-    the quantity that sharpening drives to 1. As a plug-in it is at most c: biased low for small c.
+    the quantity that sharpening drives to 1. As a plug-in it is at most c: biased low for small c, and undefined below
+    two correct completions.
 
     Args:
         counts: correct completions per distinct solution [solutions].
 
     Returns:
-        A value in [1, number of solutions]; NaN when nothing is correct.
+        A value in [1, number of solutions]; NaN below two correct completions.
 
     Raises:
         InputError: negative or not integers.
@@ -62,7 +67,7 @@ def effective_number(counts: ArrayLike) -> float:
     """
     array = _counts(counts)
     total = int(array.sum())
-    return float(total**2 / np.square(array.astype(np.float64)).sum()) if total else float("nan")
+    return float(total**2 / np.square(array.astype(np.float64)).sum()) if total >= 2 else float("nan")
 
 
 def entropy_number(counts: ArrayLike) -> float:
@@ -76,7 +81,7 @@ def entropy_number(counts: ArrayLike) -> float:
         counts: correct completions per distinct solution [solutions].
 
     Returns:
-        A value in [1, number of solutions]; NaN when nothing is correct.
+        A value in [1, number of solutions]; NaN below two correct completions.
 
     Raises:
         InputError: negative or not integers.
@@ -87,8 +92,11 @@ def entropy_number(counts: ArrayLike) -> float:
     2.0
     """
     array = _counts(counts)
-    shares = array[array > 0] / max(1, int(array.sum()))
-    return float(np.exp(-(shares * np.log(shares)).sum())) if shares.size else float("nan")
+    total = int(array.sum())
+    if total < 2:
+        return float("nan")
+    shares = array[array > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def pairwise_diversity(counts: ArrayLike) -> float:
@@ -156,8 +164,8 @@ class DiversitySummary:
     num_with_correct: int  # problems with at least one correct completion
     num_with_pair: int  # problems with at least two
     distinct_correct: float  # over all problems, 0 where nothing is correct
-    effective_solutions: float  # over problems with at least one correct completion
-    entropy_solutions: float  # over problems with at least one correct completion
+    effective_solutions: float  # over problems with at least two
+    entropy_solutions: float  # over problems with at least two
     pairwise_diversity: float  # over problems with at least two
 
 
@@ -167,7 +175,8 @@ def diversity_summary(solutions_per_problem: Sequence[Sequence[Hashable]]) -> Di
         mean over the problems where the measure is defined, with the number of those problems
 
     `distinct_correct` counts an unsolved problem as 0, so it falls with accuracy, too; the other measures
-    are conditional on correctness and leave such problems out. Read them beside `num_with_correct`.
+    are conditional on correctness and leave problems with fewer than two correct completions out. Read them beside
+    `num_with_pair`.
 
     Args:
         solutions_per_problem: for each problem the ids of its correct completions; may be empty.
@@ -180,7 +189,7 @@ def diversity_summary(solutions_per_problem: Sequence[Sequence[Hashable]]) -> Di
 
     >>> summary = diversity_summary([["a", "a", "b"], ["x"], []])
     >>> summary.distinct_correct, summary.effective_solutions, summary.num_with_pair
-    (1.0, 1.4, 1)
+    (1.0, 1.8, 1)
     """
     if len(solutions_per_problem) == 0:
         raise InputError("solutions_per_problem must hold at least one problem; found none")
@@ -188,15 +197,14 @@ def diversity_summary(solutions_per_problem: Sequence[Sequence[Hashable]]) -> Di
         if isinstance(solutions, (str, bytes)):
             raise InputError(f"a problem must be a sequence of solution ids; problem {row} is a string")
     tallies = [list(Counter(solutions).values()) for solutions in solutions_per_problem]
-    solved = [tally for tally in tallies if tally]
-    paired = [tally for tally in solved if sum(tally) >= 2]
+    paired = [tally for tally in tallies if sum(tally) >= 2]
     return DiversitySummary(
         num_problems=len(tallies),
-        num_with_correct=len(solved),
+        num_with_correct=sum(map(bool, tallies)),
         num_with_pair=len(paired),
         distinct_correct=_mean([len(tally) for tally in tallies]),
-        effective_solutions=_mean([effective_number(tally) for tally in solved]),
-        entropy_solutions=_mean([entropy_number(tally) for tally in solved]),
+        effective_solutions=_mean([effective_number(tally) for tally in paired]),
+        entropy_solutions=_mean([entropy_number(tally) for tally in paired]),
         pairwise_diversity=_mean([pairwise_diversity(tally) for tally in paired]),
     )
 

@@ -116,11 +116,10 @@ def _answers(table: SampleTable, ks: Integers, seed: int) -> tuple[list[Measure]
         notes.append(f"maj@k is an unbiased mean over {majority.num_draws} random subsets for k = {drawn}; "
                      "exact for the others; ties count by their share")  # fmt: skip
     right, every = answer_groups(table, correct=True), answer_groups(table)
-    paired = right.total >= 2
     for name, values in (
         ("distinct_correct", right.distinct.astype(np.float64)),
-        ("effective_solutions", np.where(paired, right.effective, np.nan)),
-        ("entropy_solutions", np.where(paired, np.exp(right.entropy), np.nan)),
+        ("effective_solutions", right.effective),
+        ("entropy_solutions", np.where(right.total >= 2, np.exp(right.entropy), np.nan)),
         ("pairwise_diversity", right.pairwise),
         ("largest_correct_share", largest_correct_share(table)),
     ):

@@ -29,7 +29,8 @@ GLOSSARY = {
     "Distinct solutions": "Different correct solutions among the samples of a problem; mean over all "
     "problems, 0 where none is correct.",
     "Effective solutions": "1 / Σq² over the shares q of the distinct correct solutions: how many equally "
-    "frequent solutions would be as diverse. Mean over the problems with a correct sample.",
+    "frequent solutions would be as diverse. Mean over the problems with two correct samples or more: one sample has "
+    "nothing to differ from.",
     "Base catches up at k": "The smallest k at which the model before training is at least as good.",
 }
 
@@ -103,16 +104,16 @@ def _verdicts(runs: Sequence[Run]) -> str:
     return f'{lead}<ul class="cards">\n{cards}</ul>'
 
 
-def table_html(rows: Sequence[Row], caption: str) -> str:
+def table_html(rows: Sequence[Row], caption: str, *, head: str = "model") -> str:
     """Rows as a table; a new `Row.group` opens a band of its own."""
     columns = list(rows[0].values)
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body, group = "", ""
     for row in rows:
         if row.group != group:
             group = row.group
             body += f'<tr><th scope="rowgroup" class="band" colspan="{len(columns) + 1}">{escape(group)}, '
-            body += f"{row.num_problems} problems</th></tr>\n"
+            body += f"{row.num_problems} problem{'s' * (row.num_problems != 1)}</th></tr>\n"
         cells = ""
         for column in columns:
             value, _, bounds = cell(row.values[column]).partition(" [")
@@ -120,7 +121,7 @@ def table_html(rows: Sequence[Row], caption: str) -> str:
         body += f'<tr><th scope="row">{escape(row.label)}</th>{cells}</tr>\n'
     return (
         f'<div class="card scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table>'
-        f'<caption>{escape(caption)}</caption>\n<thead><tr><th scope="col">model</th>{head}</tr></thead>\n'
+        f'<caption>{escape(caption)}</caption>\n<thead><tr><th scope="col">{escape(head)}</th>{heads}</tr></thead>\n'
         f"<tbody>\n{body}</tbody></table></div>"
     )
 

@@ -162,7 +162,7 @@ def _compared(found: Comparison) -> list[str]:
     else:
         lines.append(f"{found.base_label} catches up at k = {caught} (interval of k in brackets).")
     shown = {e.k: e for e in found.efficiency if e.k in (max(k for k in found.ks if k <= 16), found.ks[-1])}
-    lines += [_efficient(found, e) for e in shown.values()]
+    lines += [efficiency_sentence(found.label, found.base_label, e) for e in shown.values()]
     if found.num_only_here or found.num_only_base:
         lines.append(
             f"Compared on {found.num_problems} common problems; left out: {found.num_only_here} only in {found.label}, "
@@ -185,12 +185,17 @@ def _change(found: Comparison, k: int) -> str:
     return f"Pass@{k} of {found.label} is {words} {than} that of {found.base_label}: {_signed(change)}."
 
 
-def _efficient(found: Comparison, e: SamplingEfficiency) -> str:
-    goal = f"{found.base_label}'s Pass@{e.k} of {format_number(e.target, 3)}"
+def efficiency_sentence(label: str, base_label: str, e: SamplingEfficiency) -> str:
+    """How many samples a model needs for what its base reaches with k.
+
+    >>> efficiency_sentence("GRPO", "base", SamplingEfficiency(16, 0.6, 4.0, 3.2, 5.0, 64))
+    "For base's Pass@16 of .600, GRPO needs 4.0 [3.2, 5.0] samples (4.0 times fewer)."
+    """
+    goal = f"{base_label}'s Pass@{e.k} of {format_number(e.target, 3)}"
     if e.needed is None:
-        return f"{found.label} never reaches {goal} within {e.max_k} samples."
+        return f"{label} never reaches {goal} within {e.max_k} samples."
     factor = f" ({e.k / e.needed:.1f} times fewer)" if e.needed < e.k else ""
-    return f"For {goal}, {found.label} needs {e} samples{factor}."
+    return f"For {goal}, {label} needs {e} samples{factor}."
 
 
 def _latex_rows(

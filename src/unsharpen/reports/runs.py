@@ -26,8 +26,9 @@ _PER_PROBLEM = ("num_correct", "distinct_correct", "effective_solutions", "multi
 class Evaluation:
     """One evaluation on held-out problems; every array has one entry per problem.
 
-    `effective_solutions` is NaN where nothing is correct; `multiplicity` (the number of solutions that the
-    problem has) is None when the task can't enumerate it. `settings` holds the other keys of the record.
+    `effective_solutions` is NaN below two correct samples, also where an older file has 1 for one sample;
+    `multiplicity` (the number of solutions that the problem has) is None when the task can't enumerate it. `settings`
+    holds the other keys of the record.
     """
 
     step: int
@@ -164,7 +165,9 @@ def _evaluation(record: Mapping[str, Any], where: str) -> Evaluation:
             num_samples=int(record["num_samples"]),
             num_correct=np.asarray(record["num_correct"]),
             distinct_correct=columns.get("distinct_correct", nothing),
-            effective_solutions=columns.get("effective_solutions", nothing),
+            effective_solutions=np.where(
+                np.asarray(record["num_correct"]) >= 2, columns.get("effective_solutions", nothing), np.nan
+            ),
             multiplicity=columns["multiplicity"].astype(np.int64) if "multiplicity" in columns else None,
             settings={k: v for k, v in record.items() if k not in _PER_PROBLEM and k != "step"},
         )

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from unsharpen.metrics import Crossover, Interval, bootstrap_mean, crossover
+from unsharpen.metrics import Crossover, Interval, SamplingEfficiency, bootstrap_mean, crossover
 from unsharpen.reports.extras import require
 from unsharpen.reports.runs import Evaluation, Integers, Run, base_models, labels
 
 KS = (1, 8, 64, 128)
 DISTINCT, EFFECTIVE, CATCH_UP = "distinct solutions", "effective solutions", "base catches up at k"
 _SHORT = {DISTINCT: "distinct", EFFECTIVE: "effective", CATCH_UP: "caught\nat k"}  # in a terminal of 80 columns
-Value = Interval | Crossover | None
+Value = Interval | Crossover | SamplingEfficiency | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def summary_rows(runs: Sequence[Run]) -> list[Row]:
     """The base model and every run: Pass@k, diversity of the correct completions, crossover.
 
     Pass@k and distinct solutions are means over all problems; effective solutions is the mean over the
-    problems with a correct completion. Intervals: 95 % bootstrap over problems. The crossover compares each
+    problems with two correct completions or more. Intervals: 95 % bootstrap over problems. The crossover compares each
     run with its own base evaluation.
 
     Args:
@@ -88,10 +88,17 @@ def band_rows(runs: Sequence[Run], k: int = 64) -> list[Row]:
             inside = np.flatnonzero(np.searchsorted(cuts, multiplicity) == band)
             if inside.size:
                 low, high = int(multiplicity[inside].min()), int(multiplicity[inside].max())
-                span = str(low) if low == high else f"{low}–{high}"
-                group = f"{name}: {span} solution{'s' * (high > 1)}"
-                rows.append(_row(label, _subset(evaluation, inside), sorted({1, k}), group))
+                rows.append(_row(label, _subset(evaluation, inside), sorted({1, k}), band_title(name, low, high)))
     return rows
+
+
+def band_title(name: str, low: int, high: int) -> str:
+    """A band of problems by how many solutions they have.
+
+    >>> band_title("few", 1, 2)
+    'few: 1–2 solutions'
+    """
+    return f"{name}: {low if low == high else f'{low}–{high}'} solution{'s' * (high > 1)}"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -232,9 +239,11 @@ def _subset(evaluation: Evaluation, rows: Integers) -> Evaluation:
     )
 
 
-def _numbers(value: Value) -> list[float | int | None]:
+def _numbers(value: Value) -> Sequence[float | int | None]:
     if value is None:
         return [None, None, None]
     if isinstance(value, Crossover):
         return [value.k, value.low, value.high]
+    if isinstance(value, SamplingEfficiency):
+        return [value.needed, value.low, value.high]
     return [value.value, value.low, value.high]

@@ -2,93 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unsharpen.errors import InputError
-from unsharpen.metrics import (
-    Crossover,
-    Interval,
-    SampleTable,
-    bootstrap_mean,
-    crossover,
-    default_ks,
-    effective_number,
-    pass_at_k,
-)
-from unsharpen.metrics.bootstrap import check_level, resample_counts
+from unsharpen.metrics import Crossover, Interval, bootstrap_mean, crossover
+from unsharpen.reports.evaluation.model import Floats, Integers, Model, bootstrap_columns, shared_rows
 from unsharpen.reports.tables import DISTINCT, EFFECTIVE, KS, Row, Value
 from unsharpen.reports.verdict import judge
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 OVERTAKEN = "overtaken at k"
 _MANY = 64
 _TIE = 1e-12  # means closer than this are equal up to rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """One model's counts, computed once."""
-
-    table: SampleTable
-    label: str
-
-    @cached_property
-    def max_k(self) -> int:
-        """The largest k that every problem has samples for."""
-        return int(self.table.num_samples.min())
-
-    @cached_property
-    def solutions(self) -> list[Counter[int]]:
-        """[P] how often each solution came among the correct samples."""
-        table, width = self.table, len(self.table.answer_names)
-        kept = table.correct & (table.answers >= 0)
-        pairs, times = np.unique(table.problem[kept] * width + table.answers[kept], return_counts=True)
-        counts: list[Counter[int]] = [Counter() for _ in table.problem_ids]
-        for pair, n in zip(pairs.tolist(), times.tolist(), strict=True):
-            counts[pair // width][pair % width] = n
-        return counts
-
-    @cached_property
-    def knows_solutions(self) -> bool:
-        """Whether any correct sample says which solution it is."""
-        return any(self.solutions)
-
-    @cached_property
-    def distinct(self) -> Floats:
-        """[P] distinct correct solutions; NaN everywhere where none is known."""
-        return np.asarray([len(c) if self.knows_solutions else np.nan for c in self.solutions], dtype=np.float64)
-
-    @cached_property
-    def effective(self) -> Floats:
-        """[P] effective number of correct solutions; NaN where nothing is correct."""
-        return np.asarray([effective_number(list(c.values())) if c else np.nan for c in self.solutions])
-
-    def pass_at(self, k: int, rows: Integers | slice = slice(None)) -> Floats:
-        """[P] unbiased Pass@k."""
-        return np.asarray(pass_at_k(self.table.num_samples[rows], self.table.num_correct[rows], k))
-
-    @cached_property
-    def intervals(self) -> dict[int, Interval]:
-        """Mean Pass@k with its interval, for powers of two, the k of the tables, and the largest k."""
-        ks = sorted({*default_ks(self.max_k).tolist(), *(k for k in KS if k <= self.max_k)})
-        return dict(zip(ks, bootstrap_columns([self.pass_at(k) for k in ks]), strict=True))
-
-    @property
-    def curve(self) -> dict[int, Interval]:
-        """The intervals that a figure draws."""
-        return {int(k): self.intervals[int(k)] for k in default_ks(self.max_k)}
-
-    @cached_property
-    def position(self) -> dict[str, int]:
-        """Row of each problem id."""
-        return {name: i for i, name in enumerate(self.table.problem_ids)}
 
 
 @dataclass(frozen=True)
@@ -98,51 +24,6 @@ class Verdict:
     label: str
     outcome: str
     text: str
-
-
-def bootstrap_columns(columns: Sequence[Floats], *, level: float = 0.95, num_resamples: int = 2000) -> list[Interval]:
-    """What `bootstrap_mean` gives for each column [P], from one draw of problems, so many times quicker."""
-    table = np.stack(columns, axis=1)
-    draws = resample_counts(len(table), num_resamples, seed=0)
-    means = np.concatenate([counts @ table / len(table) for counts in draws])
-    low, high = np.quantile(means, check_level(level), axis=0)
-    return [Interval(float(v), float(a), float(b)) for v, a, b in zip(table.mean(axis=0), low, high, strict=True)]
-
-
-def models_of(tables: Sequence[SampleTable]) -> list[Model]:
-    """The models, with labels that differ.
-
-    Raises:
-        InputError: no table, or a problem without samples.
-    """
-    if not tables:
-        raise InputError("a report needs at least one table of samples; found none")
-    for table in tables:
-        if not table.num_problems:
-            raise InputError(f"a report needs at least one problem; {table.label} has none")
-        empty = np.flatnonzero(table.num_samples == 0)
-        if empty.size:
-            raise InputError(
-                f"every problem needs at least one sample; {empty.size} of {table.num_problems} of {table.label} "
-                f"have none (first: {table.problem_ids[empty[0]]!r})"
-            )
-    many = Counter(table.label for table in tables)
-    seen: Counter[str] = Counter()
-    out = []
-    for table in tables:
-        seen[table.label] += 1
-        suffix = f" ({seen[table.label]})" if many[table.label] > 1 else ""
-        out.append(Model(table, table.label + suffix))
-    return out
-
-
-def shared_rows(reference: Model, model: Model) -> tuple[Integers, Integers]:
-    """Rows of the problems that both answered, in the reference's order."""
-    pairs = [
-        (row, model.position[name]) for row, name in enumerate(reference.table.problem_ids) if name in model.position
-    ]
-    ours = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    return ours[:, 0], ours[:, 1]
 
 
 def overtaken(reference: Model, model: Model) -> Crossover | None:
@@ -196,9 +77,9 @@ def _alone(model: Model, row: Row, k: int) -> Verdict:
     numbers = "; ".join(f"Pass@{j} {interval}" for j, interval in model.intervals.items() if j in {1, k})
     effective = row.values[EFFECTIVE]
     diversity = (
-        "Diversity is undefined: no correct sample with a known solution."
+        "Diversity can't be told: no problem has two correct samples with a known solution."
         if effective is None
-        else f"Effective correct solutions per solved problem: {effective}."
+        else f"Effective correct solutions, where two samples or more are correct: {effective}."
     )
     return Verdict(
         model.label, "no comparison", f"{numbers}. {diversity} Add its base model to judge what training did."
@@ -259,16 +140,16 @@ def _catch_up(caught: Crossover, reference: str, *, level: bool) -> str:
 
 
 def _diversity(reference: Model, model: Model, theirs: Integers, ours: Integers) -> str:
-    """Effective solutions on the problems that both solved."""
+    """Effective solutions on the problems where both have two correct samples or more."""
     before, after = reference.effective[theirs], model.effective[ours]
     both = ~np.isnan(before) & ~np.isnan(after)
     if not both.any():
-        return "Diversity is undefined: no problem has correct samples of both with a known solution."
+        return "Diversity can't be told: no problem has two correct samples of each with a known solution."
     (change,) = bootstrap_columns([after[both] - before[both]])
     word = "more" if change.low > 0 else "fewer" if change.high < 0 else "about as many"
     return (
-        f"Effective correct solutions, where both solve it ({int(both.sum())} problems): {after[both].mean():.1f} "
-        f"against {before[both].mean():.1f}, {word}."
+        f"Effective correct solutions, where both solve it twice ({int(both.sum())} problems): "
+        f"{after[both].mean():.1f} against {before[both].mean():.1f}, {word}."
     )
 
 

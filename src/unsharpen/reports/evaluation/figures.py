@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unsharpen.metrics.bootstrap import format_number
-from unsharpen.reports.evaluation.compare import Model
+from unsharpen.reports.evaluation.model import Model
 from unsharpen.reports.extras import require
 from unsharpen.reports.plots import (
     BASE_COLOUR,

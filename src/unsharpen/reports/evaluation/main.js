@@ -5,7 +5,7 @@
   const { get } = dom;
   const data = JSON.parse(get("data").textContent);
   document.documentElement.classList.add("scripted");
-  curves.create(data.models);
+  curves.create(data.models, data.curves);
   let ready = false;
   const list = problems.create(data, (p) => {
     samples.show(data, p, (by) => list.step(by));

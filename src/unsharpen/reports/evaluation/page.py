@@ -14,8 +14,16 @@ from typing import Any
 
 from unsharpen.errors import InputError
 from unsharpen.metrics import SampleTable
-from unsharpen.reports.evaluation.compare import Model, Verdict, evaluation_rows, models_of, verdicts
+from unsharpen.reports.evaluation.beyond import (
+    band_rows,
+    efficiencies,
+    efficiency_rows,
+    efficiency_sentences,
+    stability_rows,
+)
+from unsharpen.reports.evaluation.compare import Verdict, evaluation_rows, verdicts
 from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
+from unsharpen.reports.evaluation.model import ALL, HALF, MAJORITY, PASS, Model, models_of
 from unsharpen.reports.evaluation.payload import Caps, payload, shortened, to_script
 from unsharpen.reports.html import GLOSSARY, glossary_html, table_html
 from unsharpen.reports.plots import save
@@ -23,10 +31,21 @@ from unsharpen.reports.style import CSS
 from unsharpen.reports.tables import Row, to_latex
 
 _SCRIPTS = ("dom.js", "curves.js", "problems.js", "samples.js", "main.js")
+_CURVES = {
+    PASS: "the chance that at least one of k samples is correct.",
+    MAJORITY: "the chance that the most frequent answer of k samples is right.",
+    HALF: "the chance that at least half of k samples are correct.",
+    ALL: "the chance that all k samples are correct.",
+}
 _STYLES = 6  # colours and marks of style.css
 _LONGEST_SETTING = 2_000
 _WORDS = {
     **{key: GLOSSARY[key] for key in ("Pass@k", "Brackets and bands", "Distinct solutions", "Effective solutions")},
+    "maj@k": "The chance that the most frequent answer of k samples is right; a tie counts by its share.",
+    "G-Pass@k, τ": "The chance that at least the share τ of k samples is right: τ near 0 is Pass@k, τ = 1 asks for all "
+    "k. mG-Pass@k is its mean over τ above one half: how reliable the model is.",
+    "Samples needed": "How many samples this model needs, on average over the problems, for the Pass@k that the first "
+    "model reaches with k; between whole numbers on a straight line. Never: not within the samples there are.",
     "Overtaken at k": "The smallest k at which the first model is at least as good, on the problems of both.",
     "Sharpened": "Right more often at the first try, but fewer problems solved in many: probability was moved onto "
     "what the first model finds in some tries anyway.",
@@ -78,6 +97,7 @@ def write_evaluation_report(
 def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str) -> str:
     """The page as text."""
     data, caps = payload(models)
+    data["curves"] = _CURVES
     script = "\n".join(map(_asset, _SCRIPTS))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {
@@ -87,6 +107,7 @@ def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str)
         "ABOUT": escape(_about(models)),
         "VERDICTS": _verdicts(models, verdicts(models, rows)),
         "TABLE": f'<div class="results">{table_html(rows, _caption(models))}</div>',
+        "BEYOND": _stability(models) + _efficiency(models) + _bands(models),
         "CAPS": escape(_caps(models, caps)),
         "SETTINGS": "".join(map(_settings, models)),
         "GLOSSARY": glossary_html(_WORDS),
@@ -122,6 +143,35 @@ def _caption(models: Sequence[Model]) -> str:
     if uneven:
         text += f" Problems of {', '.join(uneven)} have different numbers of samples: k ends at the smallest."
     return text
+
+
+def _stability(models: Sequence[Model]) -> str:
+    rows = stability_rows(models)
+    drawn = sorted({int(k) for m in models if m.majority for k in m.majority.ks[~m.majority.exact]})
+    note = f" maj@k for k = {', '.join(map(str, drawn))} is a mean over random subsets." if drawn else ""
+    caption = f"Means over problems, with 95 % intervals.{note}"
+    return _section("votes", "Votes and stability", table_html(rows, caption)) if rows else ""
+
+
+def _efficiency(models: Sequence[Model]) -> str:
+    base, found = models[0].label, efficiencies(models)
+    if not found:
+        return ""
+    said = "".join(f"<p>{escape(text)}</p>\n" for text in efficiency_sentences(found, base))
+    caption = f"How many samples reach what {base} reaches with k, on the problems of both, with 95 % intervals."
+    table = table_html(efficiency_rows(found, base), caption, head="to reach")
+    return _section("efficiency", "Samples for the same Pass@k", said + table)
+
+
+def _bands(models: Sequence[Model]) -> str:
+    rows = band_rows(models)
+    caption = "Problems in three groups by how many distinct solutions exist (terciles), with 95 % intervals."
+    return _section("bands", "By number of solutions", table_html(rows, caption)) if rows else ""
+
+
+def _section(name: str, title: str, body: str) -> str:
+    head = f'<section aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n'
+    return f'{head}<div class="results">{body}</div></section>\n'
 
 
 def _verdicts(models: Sequence[Model], found: Sequence[Verdict]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.reports.evaluation.compare import Model
+from unsharpen.reports.evaluation.model import Model
 
 Integers = NDArray[np.int64]
 _BROWSED = 400  # problems whose samples are in the page
@@ -81,7 +81,10 @@ def _model(model: Model, where: Integers) -> dict[str, Any]:
     return {
         "label": model.label,
         "ks": list(model.curve),
-        "curve": [[round(x, 5) for x in (i.value, i.low, i.high)] for i in model.curve.values()],
+        "curves": {
+            name: [[round(x, 5) for x in (i.value, i.low, i.high)] for i in curve]
+            for name, curve in model.curves.items()
+        },
         "n": _at(table.num_samples, where),
         "c": _at(table.num_correct, where),
         "distinct": _at(model.distinct, where) if model.knows_solutions else None,
