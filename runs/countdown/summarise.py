@@ -1,6 +1,7 @@
 """Tables from the collected runs: every method against its base model and against plain GRPO.
 
     python runs/countdown/summarise.py results     # the test problems, all seeds
+    python runs/countdown/summarise.py longer      # the same runs, 200 steps later
     python runs/countdown/summarise.py tuning      # the validation problems, one seed
 
 Intervals: 95 % bootstrap over problems and seeds (the base model has one evaluation: over problems); differences are
@@ -56,9 +57,22 @@ def catches_up(run: Run) -> str:
     return f"never up to {found.max_k}" if found.k is None else str(found.k)
 
 
+def print_progress(groups: dict[str, list[Run]]) -> None:
+    """Whether the reward has saturated: on the training problems, which come back, and on held-out ones."""
+    print("\n### Training reward by sixths of the run, and Pass@1 on the held-out problems by step, means over seeds\n")
+    for name, runs in groups.items():
+        rewards = [[row["reward"] for row in run.metrics if "reward" in row] for run in runs]
+        sixths = [part.mean() for part in np.array_split(np.array(rewards), 6, axis=1)]
+        held_out = [
+            f"{entries[0].step}: {np.mean([e.pass_at(1).mean() for e in entries]):.3f}"
+            for entries in zip(*(run.evaluations for run in runs), strict=True)
+        ]
+        print(f"- {name}: reward {', '.join(f'{r:.3f}' for r in sixths)}; held-out {', '.join(held_out)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["results", "tuning"])
+    parser.add_argument("kind", choices=["results", "longer", "tuning"])
     args = parser.parse_args()
     groups = load(HERE / args.kind)
     samples = min(run.final.num_samples for runs in groups.values() for run in runs)
@@ -81,6 +95,8 @@ def main() -> None:
     print("\n### Number of tries at which the base model has caught up, by seed\n")
     for name, runs in groups.items():
         print(f"- {name}: {', '.join(catches_up(run) for run in runs)}")
+    if args.kind != "tuning":
+        print_progress(groups)
     multiplicity = first.final.multiplicity
     edges = np.quantile(multiplicity, [1 / 3, 2 / 3])
     band = np.digitize(multiplicity, edges, right=True)
