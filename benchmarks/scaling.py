@@ -1,8 +1,8 @@
 """What the paper model of scaling_model.py says, counted on a small model that TRL trains here.
 
-    python benchmarks/scaling.py
+    python -m benchmarks.scaling
 
-A random Llama of 13 M parameters, one batch per line: FLOP as PyTorch counts them in matrix products, bytes that
+A random Llama of 12.6 M parameters, one batch per line: FLOP as PyTorch counts them in matrix products, bytes that
 autograd keeps for the backward pass, and CPU seconds. The counts are exact and the same on any machine; seconds are
 not, so look at how they grow.
 """
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.scaling_model import Shape, layer_elements, rollout_flops, update_flops
 from datasets import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
 from transformers import logging as transformers_logging
 from trl import GRPOConfig
 
-from benchmarks.scaling_model import Shape, layer_elements, rollout_flops, update_flops
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.training.build import load_tokenizer
 from unsharpen.training.config import RunConfig
@@ -36,14 +36,17 @@ PROMPT = "1 2 3 4 = 10:"
 
 
 @contextmanager
-def kept_bytes(found: dict[str, float]) -> Iterator[None]:
-    """Bytes of the distinct storages that autograd keeps within the block, weights left out."""
+def kept_bytes(model: torch.nn.Module, found: dict[str, float]) -> Iterator[None]:
+    """Bytes of the distinct storages that autograd keeps within the block, weights and whole numbers left out."""
     seen: dict[int, int] = {}
+    held: list[torch.Tensor] = []
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if not isinstance(tensor, torch.nn.Parameter) and not tensor.is_leaf:
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if tensor.is_floating_point() and storage.data_ptr() not in weights:
             seen[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)  # or its address might be given to another
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -92,7 +95,7 @@ def measure(folder: Path, *, group: int, length: int, checkpointing: bool) -> di
         return result
 
     def counted_loss(*args: Any, **kwargs: Any) -> Any:
-        with kept_bytes(found):
+        with kept_bytes(trainer.model, found):
             return loss(*args, **kwargs)
 
     trainer._generate_single_turn, trainer._compute_loss = counted_generate, counted_loss
@@ -108,13 +111,13 @@ def measure(folder: Path, *, group: int, length: int, checkpointing: bool) -> di
 def predicted(group: int, length: int, prompt: float, *, checkpointing: bool) -> dict[str, float]:
     """The same from the paper model, in float32 as here; logits of the completion's tokens alone."""
     completions, tokens = 2 * group, 2 * group * (prompt + length)
-    per_token = SHAPE.layers * (SHAPE.hidden if checkpointing else layer_elements(SHAPE))
+    per_token = SHAPE.layers * (SHAPE.hidden if checkpointing else layer_elements(SHAPE)) + 3 * SHAPE.hidden
     head = SHAPE.vocabulary * SHAPE.hidden
     spared = completions * prompt * head  # TRL asks for the logits of completions only, and so does generate
     return {
         "rollout flop": rollout_flops(SHAPE, tokens) - 2 * spared,
         "update flop": update_flops(SHAPE, tokens, checkpointing=checkpointing) - 6 * spared,
-        "kept": 4 * per_token * tokens + 4 * 2 * SHAPE.vocabulary * completions * length,
+        "kept": 4 * per_token * tokens,
     }
 
 
@@ -136,9 +139,8 @@ def main() -> None:
         num_key_value_heads=SHAPE.kv_heads,
         tie_word_embeddings=SHAPE.tied,
     )
-    print(
-        "| group | length | checkpointing | what | predicted | counted | ratio | CPU s |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| group | length | checkpointing | what | predicted | counted | ratio | CPU s |")
+    print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model = LlamaForCausalLM(config)

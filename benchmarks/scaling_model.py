@@ -80,39 +80,39 @@ class Gpu:
 H100 = Gpu("H100 80 GB", 80e9, 989e12, 3.35e12)
 USED_FLOPS, USED_BANDWIDTH = 0.35, 0.5
 """Shares of the peak that training and sampling reach: assumptions, usual for such models."""
+WHOLE_LOGITS = 6
+"""Bytes per logit where all of a pass are there at once: bfloat16 and a float32 copy; an assumption."""
+TILE = 2.5e9
+"""Bytes for logits made tile by tile: at most 4,096 tokens x the vocabulary in float32."""
 TOKEN_SECONDS = 8e-3
 """What one step of sampling costs beside reading memory (launching kernels, scheduling): an assumption."""
 
 
-def training_memory(shape: Shape, *, tokens: int, logit_rows: int, shards: int) -> dict[str, float]:
-    """Bytes per GPU while the policy trains; ``tokens`` and ``logit_rows`` of one pass.
+def training_memory(shape: Shape, *, tokens: int, shards: int, whole_logits: bool) -> dict[str, float]:
+    """Bytes per GPU while the policy trains on ``tokens`` in one pass.
 
     States are 16 bytes a parameter: weights, gradients and two Adam moments in float32. Two units (a layer, or an
-    embedding) lie gathered in bfloat16. Checkpointing keeps the input of each layer and computes one layer again.
+    embedding) lie gathered in bfloat16. Checkpointing keeps the input of each layer, in float32, and computes one layer
+    again. TRL makes logits tile by tile; verl those of the whole pass.
     """
     unit = max(shape.layer_parameters, shape.vocabulary * shape.hidden)
     return {
         "states": 16 * shape.parameters / shards,
         "gathered": 2 * 2 * unit if shards > 1 else 0.0,
-        "checkpoints": 2 * shape.layers * shape.hidden * tokens,
-        "layer": 2 * layer_elements(shape) * tokens,
-        "logits": logit_bytes(shape) * logit_rows,
+        "checkpoints": 4 * shape.layers * shape.hidden * tokens,
+        "layer": layer_bytes(shape) * tokens,
+        "logits": WHOLE_LOGITS * shape.vocabulary * tokens if whole_logits else TILE,
     }
 
 
 def layer_elements(shape: Shape) -> int:
-    """Numbers per token that one layer keeps for its backward pass: measured, see docs/scaling.md."""
-    return 9 * shape.hidden + 4 * shape.kv + 5 * shape.inner
+    """Numbers per token that one layer keeps for its backward pass; counted, see docs/scaling.md."""
+    return 8 * shape.hidden + 2 * shape.kv + 4 * shape.inner
 
 
-def logit_bytes(shape: Shape) -> int:
-    """Bytes per token of the loss: logits in bfloat16 and three float32 tables of the same size."""
-    return (2 + 3 * 4) * shape.vocabulary
-
-
-def sampler_memory(shape: Shape, *, tensor_parallel: int) -> float:
-    """Bytes of the sampler's weights on each GPU, in bfloat16."""
-    return 2 * shape.parameters / tensor_parallel
+def layer_bytes(shape: Shape) -> int:
+    """The same in bytes under autocast to bfloat16, where the residual stream and the norms stay float32; counted."""
+    return 30 * shape.hidden + 4 * shape.kv + 8 * shape.inner
 
 
 def cache_bytes(shape: Shape) -> int:
@@ -126,8 +126,9 @@ def rollout_flops(shape: Shape, completion_tokens: float) -> float:
 
 
 def update_flops(shape: Shape, tokens: float, *, checkpointing: bool = True) -> float:
-    """FLOP of forward (2), backward (4) and the second forward of checkpointing (2) per weight and token."""
-    return (8 if checkpointing else 6) * shape.matrix_parameters * tokens
+    """FLOP of forward (2) and backward (4) per weight and token; checkpointing repeats the layers' forward (2)."""
+    again = 2 * (shape.matrix_parameters - shape.vocabulary * shape.hidden) if checkpointing else 0
+    return (6 * shape.matrix_parameters + again) * tokens
 
 
 def step_seconds(shape: Shape, *, longest: int, gpus: int, tensor_parallel: int, padded: bool) -> dict[str, float]:
@@ -173,16 +174,14 @@ def estimate(task: str, size: str, engine: str, gpus: int) -> Estimate:
     """The line of a recipe, with its defaults: full fine-tuning, sharded over all GPUs, sampler on the same GPUs."""
     shape, longest = SHAPES[size], COMPLETION[task]
     tensor_parallel = 2 if engine == "verl" and size == "7b" else 1
-    if engine == "trl":
-        rows, tokens = MICRO * longest, MICRO * (PROMPT_TOKENS + longest)
-    else:
-        rows = tokens = PACKED[size]
-    training = sum(training_memory(shape, tokens=tokens, logit_rows=rows, shards=gpus).values())
+    tokens = PACKED[size] if engine == "verl" else MICRO * (PROMPT_TOKENS + longest)
+    parts = training_memory(shape, tokens=tokens, shards=gpus, whole_logits=engine == "verl")
     asleep = 16 * shape.parameters / gpus  # what of the trainer stays while vLLM samples
     sampling = asleep + SAMPLER_SHARE[engine] * H100.memory
-    parts = step_seconds(shape, longest=longest, gpus=gpus, tensor_parallel=tensor_parallel, padded=engine == "trl")
-    seconds = sum(parts.values())
-    return Estimate(task, size, engine, gpus, training, sampling, seconds, BATCHES[task] * seconds * gpus / 3600)
+    times = step_seconds(shape, longest=longest, gpus=gpus, tensor_parallel=tensor_parallel, padded=engine == "trl")
+    seconds = sum(times.values())
+    hours = BATCHES[task] * seconds * gpus / 3600
+    return Estimate(task, size, engine, gpus, sum(parts.values()), sampling, seconds, hours)
 
 
 def recipes() -> list[tuple[str, str]]:
