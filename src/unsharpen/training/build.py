@@ -108,6 +108,16 @@ def changed_fields(arguments: Any) -> dict[str, Any]:
     return {name: values[name] for name, default in usual.items() if values[name] != default}
 
 
+def require_enough(problems: Problems, arguments: Any) -> None:
+    """Raise InputError if there are fewer training problems than a batch takes."""
+    per_step = arguments.generation_batch_size // arguments.num_generations
+    if len(problems.train) < per_step:
+        raise InputError(
+            f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
+            hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
+        )
+
+
 def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokenizer: Any) -> DiverseGRPOTrainer:
     """The trainer of a run.
 
@@ -116,12 +126,7 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
     """
     method = config.resolve_method()
     peft_config = None if config.lora is None else lora_config(config.lora)
-    per_step = arguments.generation_batch_size // arguments.num_generations
-    if len(problems.train) < per_step:
-        raise InputError(
-            f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
-            hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
-        )
+    require_enough(problems, arguments)
     rewards = [task_reward(problems.task, list(problems.task.to_row(problems.train[0])))]
     if config.format_bonus and isinstance(problems.task, MathTask):
         rewards.append(format_reward(problems.task, config.format_bonus))

@@ -13,7 +13,7 @@ from trl import GRPOConfig
 
 from unsharpen.engines.trl import with_settings
 from unsharpen.evaluation.provenance import versions
-from unsharpen.training.build import changed_fields, lora_config, model_path
+from unsharpen.training.build import changed_fields, lora_config, model_path, require_enough
 from unsharpen.training.config import RunConfig
 from unsharpen.training.problems import load_problems
 from unsharpen.training.trl_arguments import grpo_config
@@ -42,7 +42,7 @@ def describe(config: RunConfig, output: Path) -> list[tuple[str, str]]:
     lines = [
         ("method", f"{method.name} {_pairs(method.coefficients)}".rstrip()),
         ("model", _model(config, unchecked)),
-        ("data", _data(config, unchecked)),
+        ("data", _data(config, arguments, unchecked)),
         ("batch", _batch(arguments)),
         ("GRPOConfig", _pairs(_shown(config, arguments))),
     ]
@@ -91,13 +91,14 @@ def _model(config: RunConfig, unchecked: list[str]) -> str:
     return f"{config.model} ({model.model_type})"
 
 
-def _data(config: RunConfig, unchecked: list[str]) -> str:
+def _data(config: RunConfig, arguments: GRPOConfig, unchecked: list[str]) -> str:
     sources = [source for source in (config.data, config.eval_data) if source is not None]
     missing = [source for source in sources if not Path(source).exists()]
     if missing or not config.is_countdown:
         unchecked.append("the problems" if not missing else f"the problems of {', '.join(missing)}")
         return ", ".join(sources)
     problems = load_problems(config, chat=False)
+    require_enough(problems, arguments)
     return f"{len(problems.train)} problems for training, {len(problems.evaluation)} for evaluation"
 
 
