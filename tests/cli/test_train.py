@@ -282,5 +282,5 @@ def test_a_run_without_evaluation(tmp_path: Path) -> None:
     done = train(tmp_path / "run", "--num-train", 16, "--eval-samples", 0)
     assert "model:" in done.out
     assert "report:" not in done.out
-    assert not (tmp_path / "run" / "evaluation.jsonl").exists()
+    assert lines(tmp_path / "run" / "evaluation.jsonl") == []
     assert (tmp_path / "run" / "model" / "config.json").exists()
