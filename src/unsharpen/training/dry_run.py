@@ -20,6 +20,7 @@ from unsharpen.training.trl_arguments import grpo_config
 
 _HOUSEKEEPING = {
     "output_dir",
+    "hub_token",
     "disable_tqdm",
     "logging_steps",
     "report_to",
