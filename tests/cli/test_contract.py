@@ -21,6 +21,7 @@ OPTIONS = {
         *("--method", "--method-arg", "--task", "--data", "--eval-data", "--model", "--config", "--seed", "--output"),
         *("--resume", "--steps", "--set", "--lora", "--answer-format", "--problems", "--num-train", "--num-eval"),
         *("--eval-samples", "--eval-every", "--eval-set", "--problem-column", "--answer-column", "--format-bonus"),
+        "--dry-run",
     },
     ("demo",): {"--output", "--steps", "--num-eval", "--seed"},
     ("metrics",): {

@@ -224,3 +224,63 @@ def test_two_processes(tmp_path: Path, data: Path) -> None:
     correct = [sum(row["correct"] for row in samples[i : i + 4]) for i in range(0, 28, 4)]
     assert correct == evaluations[-1]["num_correct"]
     assert (run / "model" / "model.safetensors").exists()
+
+
+def test_later_configurations_win_and_mappings_are_merged(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("method: grpo\nseed: 3\ntrl: {learning_rate: 1e-4, temperature: 0.7}", "utf-8")
+    (tmp_path / "b.yaml").write_text("method: rloo\ntrl: {learning_rate: 2e-4}", "utf-8")
+    files = ("--config", tmp_path / "a.yaml", "--config", tmp_path / "b.yaml")
+    done = unsharpen("train", *files, "--set", "max_steps=7", "--dry-run")
+    assert done.code == 0, done.err
+    assert "method        rloo" in done.out
+    for word in ("learning_rate=0.0002", "temperature=0.7", "max_steps=7"):
+        assert word in done.out
+
+
+def test_a_dry_run_shows_what_the_settings_come_to_and_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    settings = ("--set", "num_generations=8", "--set", "generation_batch_size=1024", "--lora", "r=4")
+    done = unsharpen(
+        "train", "--output", output, "--num-train", 128, *settings, "--method", "entropy-bonus", "--dry-run"
+    )
+    assert done.code == 0, done.err
+    assert "1024 completions (128 prompts x 8), updates per batch: 2 of 512, processes: 1" in done.out
+    assert "model         countdown-tiny (llama)" in done.out
+    assert "128 problems for training, 128 for evaluation" in done.out
+    assert "entropy_coef=0.001" in done.out  # what the method sets
+    assert "LoraConfig    r=4" in done.out
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "num_generation=8"], ["num_generation", "num_generations"]),
+        (["--set", "num_generations=7"], ["divisible", "num_generations", "7"]),
+        (["--method", "ds-grop"], ["ds-grop", "did you mean"]),
+        (["--method", "clip-higher", "--set", "epsilon_high=0.3"], ["epsilon_high", "clip-higher"]),
+        (["--lora", "rank=4"], ["LoraConfig", "rank"]),
+        (["--num-train", "4"], ["8 different problems", "4 for training"]),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(arguments: list[str], words: list[str]) -> None:
+    done = unsharpen("train", "--model", "nobody/is-not-here", *arguments, "--dry-run")
+    assert done.code == 2, done.out
+    assert all(word in done.err for word in words), done.err
+
+
+def test_a_dry_run_says_what_it_could_not_check() -> None:
+    arguments = ("--model", "nobody/is-not-here", "--data", "nowhere.jsonl", "--set", "use_vllm=true")
+    done = unsharpen("train", *arguments, "--dry-run")
+    assert done.code == 0, done.err
+    last = done.out.splitlines()[-1]
+    for word in ("memory and speed", "the model", "nowhere.jsonl", "vLLM"):
+        assert word in last
+
+
+def test_a_run_without_evaluation(tmp_path: Path) -> None:
+    done = train(tmp_path / "run", "--num-train", 16, "--eval-samples", 0)
+    assert "model:" in done.out
+    assert "report:" not in done.out
+    assert lines(tmp_path / "run" / "evaluation.jsonl") == []
+    assert (tmp_path / "run" / "model" / "config.json").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import math
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from unsharpen import get_method
+from unsharpen.engines._release import require_release
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.errors import EngineError, InputError
 
@@ -256,3 +259,19 @@ def test_is_a_grpo_trainer() -> None:
     from trl import GRPOTrainer
 
     assert issubclass(DiverseGRPOTrainer, GRPOTrainer)
+
+
+def test_another_release_of_trl_is_refused_by_name(make_trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.17.0" if name == "trl" else real(name))
+    with pytest.raises(EngineError, match=r"supports trl 1\.16; found trl 1\.17\.0"):
+        make_trainer("grpo")
+
+
+@pytest.mark.parametrize(
+    ("found", "supported", "fits"),
+    [("1.16.0", "1.16", True), ("1.160", "1.16", False), ("1.16", "1.16", True), ("0.9.1.dev0", "0.9", True)],
+)
+def test_releases(found: str, supported: str, fits: bool) -> None:
+    with contextlib.nullcontext() if fits else pytest.raises(EngineError, match=supported):
+        require_release("engine", found, supported)

@@ -145,3 +145,19 @@ def test_without_verl_the_import_says_so() -> None:  # it is never installed bes
     with pytest.raises(MissingExtraError, match="needs verl, which is not installed") as caught:
         importlib.import_module("unsharpen.engines.verl")
     assert "docs/verl.md" in str(caught.value)
+
+
+def test_a_loss_that_verl_has_itself_leaves_plain_advantages_to_it() -> None:
+    layout, chosen = layout_of(COLUMNS), options("clip-cov")
+    batch = batch_of(COLUMNS, layout, chosen)
+    advantages = chosen.method.advantages(batch)
+    (a, b), (c, _) = advantages.tolist()
+    assert values_of(COLUMNS, layout, batch, advantages, chosen).tolist() == pytest.approx([a, a, b, b, b, c, a, a, 0])
+
+
+def test_the_length_limit_reaches_methods_that_punish_length() -> None:
+    layout = layout_of(COLUMNS)
+    batch = batch_of(replace(COLUMNS, max_length=4), layout, options("dapo"))
+    assert batch.max_lengths.tolist() == [4, 4]
+    with pytest.raises(EngineError, match="needs max_lengths; verl's batch came without"):
+        batch_of(COLUMNS, layout, options("dapo"))

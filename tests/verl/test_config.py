@@ -5,11 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
+from verl.trainer.ppo.core_algos import get_policy_loss_fn
+from verl.utils.config import omega_conf_to_dataclass
 
+from unsharpen import list_methods
 from unsharpen.engines._verl_config import MODES, prepare
+from unsharpen.engines._verl_settings import DEFAULTS, fields_of
 from unsharpen.errors import EngineError, InputError, UnknownNameError
 
+ACTOR = "actor_rollout_ref.actor"
 LOGPROBS = "actor_rollout_ref.rollout.calculate_log_probs"
+NATIVE = {
+    "clip-higher": {"clip_ratio_low": 0.2, "clip_ratio_high": 0.28},
+    "gspo": {"policy_loss.loss_mode": "gspo", "clip_ratio_low": 3e-4, "loss_agg_mode": "seq-mean-token-mean"},
+    "entropy-bonus": {"entropy_coeff": 1e-3},
+    "entropy-penalty": {"entropy_coeff": -1e-3},
+    "soft-preference": {"use_kl_loss": True, "kl_loss_coef": 1e-3, "entropy_coeff": 1e-3},
+    "clip-cov": {"policy_loss.loss_mode": "clip_cov", "policy_loss.clip_cov_ratio": 2e-4, "clip_ratio_low": 1.0},
+    "kl-cov": {"policy_loss.loss_mode": "kl_cov", "policy_loss.kl_cov_ratio": 2e-4, "policy_loss.ppo_kl_coef": 1.0},
+    "dapo": {"clip_ratio_high": 0.28, "loss_agg_mode": "token-mean"},
+}
+"""What verl does by itself -> fields of its actor."""
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -67,6 +84,19 @@ def test_reference_and_entropies_where_verl_has_them(compose: Any) -> None:
         ({"+unsharpen.reference": "base"}, EngineError, "reference_logprobs(.|\n)*use_kl_loss=True"),
         ({"+unsharpen.method": "dra-grpo"}, EngineError, "needs embeddings, which verl does not supply"),
         ({"+unsharpen.method": "epo"}, EngineError, "has a loss term"),
+        ({"+unsharpen.method": "top-entropy"}, EngineError, "top_entropy_share=0.2, for which verl has no option"),
+        ({"+unsharpen.method": "dapo"}, EngineError, "algorithm.filter_groups.enable=True"),
+        ({"+unsharpen.method": "clip-cov", "+unsharpen.share": 0}, EngineError, "share above 0"),
+        (
+            {"+unsharpen.method": "clip-higher", f"{ACTOR}.clip_ratio_high": 0.25},
+            EngineError,
+            f"sets {ACTOR}.clip_ratio_high=0.28; found 0.25",
+        ),
+        (
+            {"+unsharpen.method": "kl-cov", f"{ACTOR}.policy_loss.loss_mode": "gspo"},
+            EngineError,
+            "policy_loss.loss_mode=kl_cov; found gspo",
+        ),
         (
             {"+unsharpen.method": "egsw", "algorithm.rollout_correction.bypass_mode": True},
             EngineError,
@@ -80,3 +110,37 @@ def test_refuses_before_anything_is_built(
     config = compose(overrides)
     with pytest.raises(error, match=words):
         prepare(config)
+
+
+def test_the_defaults_of_the_table_are_verls(compose: Any) -> None:
+    actor = compose().actor_rollout_ref.actor
+    assert {name: OmegaConf.select(actor, name) for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_what_verl_has_itself_is_set_there(compose: Any, name: str) -> None:
+    group_filter = {"algorithm.filter_groups.enable": True} if name == "dapo" else {}
+    config = compose({"+unsharpen.method": name, **group_filter})
+    options = prepare(config)
+    actor = config.actor_rollout_ref.actor
+    assert {field: OmegaConf.select(actor, field) for field in NATIVE[name]} == NATIVE[name]
+    parsed = omega_conf_to_dataclass(actor)  # verl's own class takes it
+    get_policy_loss_fn(parsed.policy_loss.loss_mode)
+    rest = set(fields_of(options.method, max_response_length=16)) - set(NATIVE[name])
+    assert all(OmegaConf.select(actor, field) is not None for field in rest)
+
+
+def test_every_method_runs_or_says_why_not(compose: Any) -> None:
+    refused = {}
+    for name in list_methods():
+        overrides = {"actor_rollout_ref.actor.use_kl_loss": True, "algorithm.filter_groups.enable": True}
+        try:
+            prepare(compose({"+unsharpen.method": name, **overrides}))
+        except EngineError as error:
+            refused[name] = str(error)
+    assert set(refused) == {
+        *("dra-grpo", "evol-rl"),  # embeddings
+        *("entropy-target", "top-entropy"),  # settings that verl lacks
+        *("entropy-advantage", "epo", "diversity-po", "adrpo", "simko", "flow-rl", "rover", "dph"),  # in the loss
+    }
+    assert all("hint: " in message for message in refused.values())

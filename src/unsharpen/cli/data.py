@@ -88,7 +88,7 @@ def presample(
     """
     given = {"model": model, "data": data, "num_train": num_train, "answer_format": answer_format, "seed": seed}
     # evaluation problems are read and set apart as in a run, so that neither file holds one
-    config = run_config(None, given, problems=problems)
+    config = run_config([], given, problems=problems)
     quiet_libraries()
     from unsharpen.training.presample import EXPLORE, POOL, PresampleSettings
     from unsharpen.training.presample import presample as run

@@ -24,7 +24,7 @@ def demo(
     Same seed, same data, about six minutes on two cores. Ends with a table and the path of the report. A second call
     continues where the first one stopped.
     """
-    configs = [run_config(None, {"method": m, "seed": seed, "num_eval": num_eval}, steps=steps) for m in METHODS]
+    configs = [run_config([], {"method": m, "seed": seed, "num_eval": num_eval}, steps=steps) for m in METHODS]
     quiet_libraries()
     from unsharpen.cli.progress import TrainingProgress
     from unsharpen.cli.results import print_summary

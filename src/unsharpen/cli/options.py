@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from unsharpen.training.config import RunConfig, load_yaml, parse_pairs
 
 
 def run_config(
-    config_file: Path | None,
+    config_files: Sequence[Path],
     given: dict[str, Any],
     *,
     method_arg: list[str] | None = None,
@@ -21,8 +22,10 @@ def run_config(
     problems: list[str] | None = None,
     steps: int | None = None,
 ) -> RunConfig:
-    """Defaults, then the YAML file, then the options that were given (None means not given)."""
-    values: dict[str, Any] = load_yaml(config_file) if config_file is not None else {}
+    """Defaults, then the YAML files in their order, then the options that were given (None means not given)."""
+    values: dict[str, Any] = {}
+    for path in config_files:
+        values = _over(values, load_yaml(path))
     values |= {key: value for key, value in given.items() if value is not None}
     trl = _merged(values.get("trl"), set_, option="--set")
     if steps is not None:
@@ -36,6 +39,14 @@ def run_config(
     if lora:
         values["lora"] = _merged(values.get("lora"), lora, option="--lora")
     return RunConfig.from_dict(values)
+
+
+def _over(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with those of a later file over them; of mappings the later file replaces single names."""
+    both = [
+        key for key in values.keys() & later.keys() if isinstance(values[key], dict) and isinstance(later[key], dict)
+    ]
+    return {**values, **later, **{key: {**values[key], **later[key]} for key in both}}
 
 
 def _merged(in_file: Any, pairs: list[str] | None, *, option: str) -> dict[str, Any]:

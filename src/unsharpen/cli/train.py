@@ -38,7 +38,9 @@ def train(
         float | None, typer.Option(help="Maths: paid for any complete answer. [default: nothing]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Path or hub id. [default: the shipped countdown-tiny]")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings in YAML; options override them.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="Settings in YAML; of several files later ones, and options, win.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of new problems, data order and sampling. [default: 0]")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output.")] = False,
@@ -58,12 +60,15 @@ def train(
     num_train: Annotated[int | None, typer.Option(help="Training problems to generate or read.")] = None,
     num_eval: Annotated[int | None, typer.Option(help="Problems in an evaluation. [default: 128]")] = None,
     eval_samples: Annotated[
-        int | None, typer.Option(help="Completions per problem before and after. [default: 128]")
+        int | None, typer.Option(help="Completions per problem before and after; 0: no evaluation. [default: 128]")
     ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between small evaluations; 0: none. [default: 50]")
     ] = None,
     eval_set: Annotated[str | None, typer.Option(help="test or validation. [default: test]")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all settings, show what they come to, and stop.")
+    ] = False,
 ) -> None:
     """Train a causal language model with any method, and see what becomes of its Pass@k.
 
@@ -86,8 +91,15 @@ def train(
         "eval_every": eval_every,
         "eval_set": eval_set,
     }
-    settings = run_config(config, given, method_arg=method_arg, set_=set_, lora=lora, problems=problems, steps=steps)
+    settings = run_config(
+        config or [], given, method_arg=method_arg, set_=set_, lora=lora, problems=problems, steps=steps
+    )
     quiet_libraries()
+    if dry_run:
+        from unsharpen.training.dry_run import describe
+
+        typer.echo("\n".join(f"{name:14s}{text}" for name, text in describe(settings, output)))
+        return
     from accelerate import PartialState
 
     from unsharpen.cli.progress import TrainingProgress
@@ -101,5 +113,8 @@ def train(
     if not result.finished:
         console.print(f"stopped; everything up to the last step is in {output}. Continue with --resume.")
         raise typer.Exit(130)
-    print_summary(console, [output])
-    console.print(f"model:  {result.folder.model}\nreport: {result.folder.report}", highlight=False, soft_wrap=True)
+    if settings.eval_samples:
+        print_summary(console, [output])
+    console.print(f"model:  {result.folder.model}", highlight=False, soft_wrap=True)
+    if settings.eval_samples:
+        console.print(f"report: {result.folder.report}", highlight=False, soft_wrap=True)

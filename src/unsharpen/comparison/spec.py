@@ -218,6 +218,8 @@ def _settings(value: Any, where: str) -> dict[str, Any]:
     for key, instead in (("max_steps", "steps"), ("learning_rate", "learning_rates")):
         if key in trl:
             raise InputError(f"{where}: trl: {key} is what the comparison sets", hint=f"use `{instead}`")
+    if settings.get("eval_samples") == 0:
+        raise InputError(f"{where}: a comparison needs evaluations; found eval_samples 0")
     return settings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -82,13 +82,16 @@ def require_groups(group_size: int, *, option: str) -> None:
         )
 
 
-def require_fields(method: Method, supplied: Mapping[str, str | None], *, engine: str) -> None:
+def require_fields(
+    method: Method, supplied: Mapping[str, str | None], *, engine: str, native: Collection[str] = ()
+) -> None:
     """Refuse a method before the first rollout if the engine can't fill a field that it needs, or carry all of it.
 
     Args:
         method: with its coefficients.
         supplied: field -> None where it is supplied, else how to have it supplied. Fields that it lacks never are.
         engine: its name.
+        native: what of the method acts in the loss and the engine does itself.
 
     Raises:
         EngineError: names the first such field, or a part of the method that acts in the loss.
@@ -96,7 +99,7 @@ def require_fields(method: Method, supplied: Mapping[str, str | None], *, engine
     step = method.recipe.token_transform
     rollout = step is not None and step.stage == "sampling" and not step.requires
     for part, what in method.beyond_advantages.items():
-        if part != "token step" or not rollout:
+        if what not in native and (part != "token step" or not rollout):
             raise EngineError(
                 f"method `{method.name}` has a {part} ({what}), which {engine} does not carry",
                 hint="choose another method, or TRL, which carries them all",

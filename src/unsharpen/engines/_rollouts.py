@@ -18,7 +18,7 @@ from unsharpen.errors import InputError
 SUMMED = frozenset({"lengths", "logprobs", "reference_logprobs"})
 """Fields of a completion that are sums over its rows; the others are those of its last row."""
 
-PER_PROMPT = frozenset({"num_solutions", "prompt_ids"})
+PER_PROMPT = frozenset({"max_lengths", "num_solutions", "prompt_ids"})
 
 
 class Layout:

@@ -31,6 +31,7 @@ class Columns:
         reward_infos: [N] what the reward function returned beside the score; None where the method needs none.
         extra_infos: [N] the column of that name in the data; None where the method needs none.
         prompts: [N] the conversation of the data; None where the method needs none.
+        max_length: tokens at which verl cuts a response; None where it was not said.
     """
 
     keys: Sequence[str]
@@ -44,6 +45,7 @@ class Columns:
     reward_infos: Sequence[Mapping[str, Any]] | None = None
     extra_infos: Sequence[Mapping[str, Any]] | None = None
     prompts: Sequence[Any] | None = None
+    max_length: int | None = None
 
 
 def layout_of(columns: Columns) -> Layout:
@@ -81,6 +83,8 @@ def batch_of(columns: Columns, layout: Layout, options: Options) -> GroupBatch:
         fields["answers"] = [answer_id(a) for a in reported(columns, options.answer_key, by=options.method.name)]
     if "num_solutions" in needs:
         fields["num_solutions"] = _num_solutions(columns, options.method.name)
+    if "max_lengths" in needs and columns.max_length is not None:
+        fields["max_lengths"] = [columns.max_length] * len(columns.keys)
     if "prompt_ids" in needs:
         fields["prompt_ids"] = _prompt_ids(columns)
     if missing := sorted(needs - fields.keys()):
@@ -124,7 +128,7 @@ def solutions_of(columns: Columns, layout: Layout, options: Options) -> list[int
 def values_of(columns: Columns, layout: Layout, batch: GroupBatch, advantages_PG: Any, options: Options) -> Any:
     """Advantage of each token, end to end, before any mask; 0 in rows that are padding."""
     transform = options.method.recipe.token_transform
-    if transform is None:
+    if transform is None or transform.stage == "loss":  # the latter is left to a loss of verl's own
         return np.repeat(layout.spread(np.asarray(advantages_PG)), columns.lengths)
     advantages, correct = (np.asarray(table).reshape(-1) for table in (advantages_PG, batch.correct))
     owners = layout.completion_of_rows()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from unsharpen.engines._options import Options, read_options, require_fields, require_groups
+from unsharpen.engines._verl_settings import apply_settings, native_parts
 from unsharpen.errors import EngineError
-from unsharpen.methods import Method
 
 MODES = {f"unsharpen_{mode}": mode for mode in ("sync", "colocate_async", "separate_async")}
 """Our trainer modes -> those of verl that they extend."""
@@ -30,8 +30,8 @@ def prepare(config: Any) -> Options:
     _check_algorithm(config)
     require_groups(int(config.actor_rollout_ref.rollout.n), option="actor_rollout_ref.rollout.n")
     options = _with_logprobs(options, config, mode)
-    _apply_settings(config, options.method)
-    require_fields(options.method, _supplied(config), engine="verl")
+    apply_settings(config, options.method)  # before the fields: a KL term brings a reference model
+    require_fields(options.method, _supplied(config), engine="verl", native=native_parts(options.method))
     config.trainer.v1.trainer_mode = mode
     return options
 
@@ -82,34 +82,9 @@ def _supplied(config: Any) -> dict[str, str | None]:
     bypass = bool(correction.get("bypass_mode", False))
     use_kl_loss = bool(config.actor_rollout_ref.actor.use_kl_loss)
     return {
-        **dict.fromkeys(("lengths", "logprobs", "answers", "num_solutions", "prompt_ids")),
+        **dict.fromkeys(("lengths", "logprobs", "answers", "num_solutions", "prompt_ids", "max_lengths")),
         "entropies": "algorithm.rollout_correction.bypass_mode=False; verl then computes them" if bypass else None,
         "reference_logprobs": None
         if use_kl_loss
         else "actor_rollout_ref.actor.use_kl_loss=True keeps a reference model",
     }
-
-
-def _apply_settings(config: Any, method: Method) -> None:
-    """Write the neutral settings of the catalogue into verl's fields."""
-    actor = config.actor_rollout_ref.actor
-    if "entropy_coef" in method.recipe.excludes and actor.get("entropy_coeff", 0) != 0:
-        raise EngineError(
-            f"method `{method.name}` has an entropy term of its own; found "
-            f"actor_rollout_ref.actor.entropy_coeff={actor.entropy_coeff}",
-            hint="actor_rollout_ref.actor.entropy_coeff=0",
-        )
-    for name, value in method.recipe.settings.items():
-        if name == "learning_rate_scale":
-            actor.optim.lr = actor.optim.lr * value
-        elif name == "kl_coef":
-            actor.use_kl_loss = True
-            actor.kl_loss_coef = value
-        elif (name, value) == ("loss", "dr_grpo"):
-            actor.loss_agg_mode = "seq-mean-token-sum-norm"
-            actor.loss_scale_factor = config.data.max_response_length
-        else:
-            raise EngineError(
-                f"method `{method.name}` asks for {name}={value}, for which unsharpen knows no option of verl",
-                hint="see actor_rollout_ref.actor.policy_loss and loss_agg_mode; choose another method, or TRL",
-            )

@@ -105,6 +105,7 @@ class _Unsharpened:
             reward_infos=None if extras is None else [extra.get("reward_extra_info") or {} for extra in extras],
             extra_infos=rows("extra_info"),
             prompts=rows("raw_prompt"),
+            max_length=int(self.config.data.max_response_length),
         )
 
     # --- memory ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ global batch, runs the method, and hands each process its slice. Generation, los
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
 from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
 from unsharpen.engines._guidance import GuidedTrainer
+from unsharpen.engines._release import require_release
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
@@ -29,7 +31,10 @@ from unsharpen.engines._warnings import FailureWatch
 from unsharpen.errors import EngineError
 from unsharpen.methods import Method, get_method
 
-__all__ = ["FIELDS", "DiverseGRPOTrainer", "with_settings"]
+__all__ = ["FIELDS", "SUPPORTED", "DiverseGRPOTrainer", "with_settings"]
+
+SUPPORTED = "1.16"
+"""Releases of TRL whose version begins so."""
 
 
 class DiverseGRPOTrainer(GuidedTrainer):
@@ -63,7 +68,8 @@ class DiverseGRPOTrainer(GuidedTrainer):
         UnsharpenWarning: at construction or after the first batches, of settings that are known to go wrong.
 
     Raises:
-        EngineError: at construction, if the configuration can't supply what the method needs.
+        EngineError: at construction, if the configuration can't supply what the method needs, or TRL is another
+            release than the supported one.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class DiverseGRPOTrainer(GuidedTrainer):
         embed: Embed | None = None,
         **kwargs: Any,
     ) -> None:
+        require_release("trl", importlib.metadata.version("trl"), SUPPORTED)
         self.method = get_method(method) if isinstance(method, str) else method
         self.solution_column = solution_column
         self.answer_column = answer_column

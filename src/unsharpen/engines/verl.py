@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Any
 
+from unsharpen.engines._release import require_release
 from unsharpen.engines._verl_config import EXAMPLE, MODES
 from unsharpen.errors import EngineError, MissingExtraError, UnsharpenError
 
@@ -34,10 +35,7 @@ def register() -> dict[str, type[Any]]:
         EngineError: another release of verl, or one that can't be imported.
     """
     version = installed_version()
-    if not version.startswith(f"{SUPPORTED}."):
-        raise EngineError(
-            f"unsharpen supports verl {SUPPORTED}; found verl {version}", hint=f"pip install 'verl=={SUPPORTED}.*'"
-        )
+    require_release("verl", version, SUPPORTED)
     try:
         from verl.trainer.ppo.v1 import get_trainer_cls
 

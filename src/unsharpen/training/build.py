@@ -89,10 +89,8 @@ def _texts(completions: list[Any]) -> list[str]:
 def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[str, Any]:
     """What a reader needs to repeat the run, beside its settings."""
     clean = problems.decontamination
-    values = with_settings(arguments, config.resolve_method()).to_dict()
-    usual = {f.name: f.default for f in dataclasses.fields(arguments) if f.default is not dataclasses.MISSING}
     return {
-        "grpo_config": {name: values[name] for name, default in usual.items() if values[name] != default},
+        "grpo_config": changed_fields(with_settings(arguments, config.resolve_method())),
         "num_train_problems": len(problems.train),
         "removed_train_problems": None
         if clean is None
@@ -103,6 +101,23 @@ def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[st
     }
 
 
+def changed_fields(arguments: Any) -> dict[str, Any]:
+    """Fields of a GRPOConfig -> their values as plain data, where those are not TRL's defaults."""
+    values = arguments.to_dict()
+    usual = {f.name: f.default for f in dataclasses.fields(arguments) if f.default is not dataclasses.MISSING}
+    return {name: values[name] for name, default in usual.items() if values[name] != default}
+
+
+def require_enough(problems: Problems, arguments: Any) -> None:
+    """Raise InputError if there are fewer training problems than a batch takes."""
+    per_step = arguments.generation_batch_size // arguments.num_generations
+    if len(problems.train) < per_step:
+        raise InputError(
+            f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
+            hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
+        )
+
+
 def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokenizer: Any) -> DiverseGRPOTrainer:
     """The trainer of a run.
 
@@ -110,13 +125,8 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
         InputError: too few problems for one step, a model that can't be read, or settings that a library refuses.
     """
     method = config.resolve_method()
-    peft_config = None if config.lora is None else _lora_config(config.lora)
-    per_step = arguments.generation_batch_size // arguments.num_generations
-    if len(problems.train) < per_step:
-        raise InputError(
-            f"a step takes {per_step} different problems; there are {len(problems.train)} for training",
-            hint="more problems, or a smaller per_device_train_batch_size or gradient_accumulation_steps by --set",
-        )
+    peft_config = None if config.lora is None else lora_config(config.lora)
+    require_enough(problems, arguments)
     rewards = [task_reward(problems.task, list(problems.task.to_row(problems.train[0])))]
     if config.format_bonus and isinstance(problems.task, MathTask):
         rewards.append(format_reward(problems.task, config.format_bonus))
@@ -139,10 +149,15 @@ def build_trainer(config: RunConfig, arguments: Any, problems: Problems, tokeniz
         raise InputError(f"the trainer refuses these settings: {error}") from error
 
 
-def _lora_config(values: Any) -> Any:
+def lora_config(values: Any) -> Any:
+    """``peft.LoraConfig`` of these fields, on all linear layers unless they say otherwise.
+
+    Raises:
+        InputError: a field that peft does not know, or a value that it refuses.
+    """
     from peft import LoraConfig
 
     try:
         return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **values})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"peft.LoraConfig refuses these settings: {error}", hint="for example --lora r=16") from error

@@ -48,7 +48,7 @@ _TYPE_WORDS = {
     Mapping: "a mapping of names to values",
 }
 _FOR_MATHS = ("problem_column", "answer_column", "format_bonus")
-_LEAST = {"num_train": 1, "num_eval": 1, "eval_samples": 1, "eval_samples_during": 1, "eval_every": 0, "seed": 0}
+_LEAST = {"num_train": 1, "num_eval": 1, "eval_samples": 0, "eval_samples_during": 1, "eval_every": 0, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,8 @@ class RunConfig:
         num_train: how many problems to generate, or to read at most from ``data``.
         num_eval: problems in an evaluation.
         eval_set: "test", or "validation" for choosing coefficients (other problems than the test's).
-        eval_samples: completions per problem before and after training.
+        eval_samples: completions per problem before and after training; 0 is no evaluation at all, then
+            ``eval_every`` must be 0 too.
         eval_every: steps between the small evaluations during training; 0 is none.
         eval_samples_during: completions per problem in those.
         keep_samples: write the completions of the evaluations to ``samples/``.
@@ -115,6 +116,10 @@ class RunConfig:
                 raise InputError(f"{name} must be at least {least}, found {value}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise InputError(f"max_minutes must be a number above 0, found {self.max_minutes}")
+        if not self.eval_samples and self.eval_every:
+            raise InputError(
+                f"eval_samples=0 is no evaluation at all; found eval_every={self.eval_every}", hint="--eval-every 0"
+            )
         if self.seed >= 2**32:
             raise InputError(f"seed must be below 2**32, found {self.seed}")
         if self.task not in task_names():

@@ -101,18 +101,11 @@ def _train(
             append_jsonl(folder.evaluation, read_jsonl(RunFolder(base_from).evaluation)[0])
     PartialState().wait_for_everyone()
     with CleanStop(generation_period(arguments)) as stop:
-        evaluator = Evaluator(
-            make_evaluate(trainer, config, folder, problems),
-            every=config.eval_every,
-            samples=config.eval_samples,
-            samples_during=config.eval_samples_during,
-            done=folder.evaluated_steps(),
-        )
         trainer.remove_callback(PrinterCallback)
         for callback in (
             *_time_limit(config, arguments, folder),
             MetricsWriter(folder, report),
-            evaluator,
+            *_evaluator(trainer, config, folder, problems),
             CollapseMonitor(),
             stop,
             NoStepTooMany(),
@@ -130,6 +123,19 @@ def _train(
         if PartialState().is_main_process:
             partial.rename(folder.model)
     return finished, stop.requested
+
+
+def _evaluator(trainer: Any, config: RunConfig, folder: RunFolder, problems: Problems) -> list[Evaluator]:
+    if config.eval_samples == 0:
+        return []
+    evaluator = Evaluator(
+        make_evaluate(trainer, config, folder, problems),
+        every=config.eval_every,
+        samples=config.eval_samples,
+        samples_during=config.eval_samples_during,
+        done=folder.evaluated_steps(),
+    )
+    return [evaluator]
 
 
 def _time_limit(config: RunConfig, arguments: Any, folder: RunFolder) -> list[TimeLimit]:
