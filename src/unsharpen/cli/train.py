@@ -98,7 +98,9 @@ def train(
     if dry_run:
         from unsharpen.training.dry_run import describe
 
-        typer.echo("\n".join(f"{name:14s}{text}" for name, text in describe(settings, output)))
+        lines = "\n".join(f"{name:14s}{text}" for name, text in describe(settings, output))
+        if _is_first_process():
+            typer.echo(lines)
         return
     from accelerate import PartialState
 
@@ -106,7 +108,7 @@ def train(
     from unsharpen.cli.results import print_summary
     from unsharpen.training.run import train as run
 
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several processes the first one speaks
+    console = Console(quiet=not _is_first_process())
     with TrainingProgress(settings.method, console) as progress:
         result = run(settings, output, resume=resume, report=progress.report)
     PartialState().destroy_process_group()  # where there is one: its threads must not outlive the interpreter
@@ -118,3 +120,8 @@ def train(
     console.print(f"model:  {result.folder.model}", highlight=False, soft_wrap=True)
     if settings.eval_samples:
         console.print(f"report: {result.folder.report}", highlight=False, soft_wrap=True)
+
+
+def _is_first_process() -> bool:
+    """Of several processes the first one speaks."""
+    return os.environ.get("RANK", "0") == "0"

@@ -5,6 +5,7 @@ The model and the data need not be on this machine: what was not checked for wan
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,17 @@ def _shown(config: RunConfig, arguments: GRPOConfig) -> dict[str, Any]:
 
 
 def _batch(arguments: GRPOConfig) -> str:
-    """Completions per batch and per update; TRL counts them over all processes."""
-    update = arguments.per_device_train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
+    """Completions per batch and per update; TRL counts them over all processes.
+
+    Where a launcher started several and there is no GPU, accelerate leaves each on its own: then the launcher counts.
+    """
+    processes = max(arguments.world_size, int(os.environ.get("WORLD_SIZE", "1")))
+    update = arguments.per_device_train_batch_size * processes * arguments.gradient_accumulation_steps
     batch, group = arguments.generation_batch_size, arguments.num_generations
     updates = arguments.num_iterations * batch / update
     return (
         f"{batch} completions ({batch // group} prompts x {group}), updates per batch: {updates:g} of {update}, "
-        f"processes: {arguments.world_size}"
+        f"processes: {processes}"
     )
 
 
