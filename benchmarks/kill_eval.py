@@ -9,9 +9,12 @@ sample was lost or doubled, or if a result is not the one of an undisturbed run.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the tests' own server
 
 from tests.evaluation.killing import TOTAL, Outcome, command, finish, kill_and_resume, whole_lines, write_problems
 from tests.evaluation.servers import serving

@@ -55,7 +55,7 @@ def evaluation(config: RunConfig, step: int, total: int, problems: int = PROBLEM
         "num_samples": config.eval_samples,
         "num_correct": correct.tolist(),
         "distinct_correct": solutions.tolist(),
-        "effective_solutions": [effective_number(tally) if tally else None for tally in tallies],
+        "effective_solutions": [effective_number(tally) if sum(tally) >= 2 else None for tally in tallies],
         "multiplicity": multiplicity.tolist(),
     }
 

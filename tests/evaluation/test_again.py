@@ -128,4 +128,8 @@ def test_refuses(maths: Path, tmp_path: Path) -> None:
     data.write_text(json.dumps({"problem": "Another?", "answer": "1"}) + "\n", "utf-8")
     with pytest.raises(DataError, match="2 of 2 are missing"):
         grade_again(maths, tmp_path / "new", data=str(data))
-    assert not (tmp_path / "new").exists()
+    torn = (maths / "samples.jsonl").read_bytes()
+    (maths / "samples.jsonl").write_bytes(torn + torn[: torn.index(b"\n") + 1])
+    with pytest.raises(DataError, match="line 5: sample 0 of problem"):
+        grade_again(maths, tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "old"]

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID, TimeElapsedColumn
 
+from unsharpen.cli.progress import Bars
 from unsharpen.comparison.cells import Cell
 
 
-class CellsProgress:
+class CellsProgress(Bars):
     """One bar for all cells, and one for each that is running; a :class:`unsharpen.comparison.runner.Listener`."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console, width=30, time=TimeElapsedColumn())
         self._all: TaskID | None = None
         self._running: dict[Cell, tuple[TaskID, float]] = {}
-
-    def __enter__(self) -> CellsProgress:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def begin(self, num_cells: int, num_done: int) -> None:
         """A stage of the study begins."""

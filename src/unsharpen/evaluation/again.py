@@ -57,7 +57,7 @@ def grade_again(
 ) -> Regraded:
     """Grade every stored sample of a folder anew; texts, log-probs and seeds stay, and the old folder is not touched.
 
-    The new folder appears when it is complete; what an interrupted call leaves (``NAME.part``) is replaced by the next.
+    The new folder appears when it is complete; what a killed call leaves (``NAME.part``) is replaced by the next.
     Its settings are the old ones, with what changed, and under ``regraded`` where it comes from and by which versions
     it was graded; ``versions`` stay those of the sampling.
 
@@ -101,10 +101,14 @@ def grade_again(
     asked = ProblemSet(task, problems, str(settings.get("source")), str(settings.get("split")))
     part = target.with_name(target.name + _PART)
     shutil.rmtree(part, ignore_errors=True)
-    with SampleStore(part) as store:
-        claim(part, settings, asked.rows())
-        found = _grade(asked, read_samples(source), store, strip, progress)
-    os.rename(part, target)
+    try:
+        with SampleStore(part) as store:
+            claim(part, settings, asked.rows())
+            found = _grade(asked, read_samples(source), store, strip, progress)
+        os.rename(part, target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)  # all of it can be had again
+        raise
     return found
 
 

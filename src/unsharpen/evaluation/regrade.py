@@ -31,7 +31,10 @@ def graded_anew(found: Import, task: str, answer_format: AnswerFormat = "tags") 
             a ground truth, or as a problem id such as 3,5,8=24).
     """
     if task != CountDown.name:
-        raise UnknownNameError(f"samples can be graded anew for the task countdown; found {task!r}")
+        raise UnknownNameError(
+            f"samples can be graded anew for the task countdown; found {task!r}",
+            hint="a folder of `unsharpen eval`, of any task: unsharpen regrade FOLDER",
+        )
     found.notes.append(f"graded anew with the task {task}, answer format {answer_format}")
     return _graded(found, CountDown(answer_format=answer_format))
 

@@ -113,7 +113,7 @@ def table_html(rows: Sequence[Row], caption: str, *, head: str = "model") -> str
         if row.group != group:
             group = row.group
             body += f'<tr><th scope="rowgroup" class="band" colspan="{len(columns) + 1}">{escape(group)}, '
-            body += f"{row.num_problems} problem{'s' * (row.num_problems != 1)}</th></tr>\n"
+            body += f"{row.num_problems:,} problem{'s' * (row.num_problems != 1)}</th></tr>\n"
         cells = ""
         for column in columns:
             value, _, bounds = cell(row.values[column]).partition(" [")

@@ -75,7 +75,7 @@ def times_fewer(e: SamplingEfficiency) -> Interval | None:
     """The factor k / needed with its interval, where a bound that is never reached is 0; None for never.
 
     >>> print(times_fewer(SamplingEfficiency(k=16, target=0.6, needed=4.0, low=3.2, high=None, max_k=64)))
-    4.000 [.00, 5.00]
+    4.00 [.0, 5.0]
     """
     if e.factor is None:
         return None
