@@ -244,3 +244,15 @@ def test_refuses(tables: list[SampleTable], words: str, tmp_path: Path) -> None:
 def test_an_unwritable_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="writable path"):
         write_evaluation_report([table("base", 1.0, problems=2, n=2)], tmp_path)
+
+
+def test_paths_of_models_are_shortened_to_what_names_the_run() -> None:
+    names = [
+        "/data/runs/grpo/seed-0/model",
+        "/data/runs/grpo/seed-1/model",
+        "/other/grpo/seed-1/model",
+        "org/name",
+        "/",
+    ]
+    shown = [model.label for model in models_of([counted(name, [1], 2) for name in names])]
+    assert shown == ["grpo/seed-0", "grpo/seed-1 (1)", "grpo/seed-1 (2)", "org/name", "/"]

@@ -132,7 +132,8 @@ def test_verdict_numbers(runs: list[Run]) -> None:
     ("first", "many", "outcome"),
     [
         ((0.1, 0.2), (-0.2, -0.1), "sharpened"),
-        ((0.1, 0.2), (-0.1, 0.1), "kept"),
+        ((0.1, 0.2), (-0.04, 0.1), "kept"),
+        ((0.1, 0.2), (-0.06, 0.1), "unclear"),
         ((0.1, 0.2), (0.1, 0.2), "better at both"),
         ((-0.1, 0.1), (-0.2, -0.1), "narrowed"),
         ((-0.1, 0.1), (0.1, 0.2), "widened"),

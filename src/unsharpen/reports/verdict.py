@@ -11,6 +11,9 @@ from unsharpen.metrics import Crossover, Interval, bootstrap_mean, crossover, pa
 from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.runs import Evaluation, Run, labels
 
+KEPT_WITHIN = 0.05
+"""Pass@k counts as kept if its interval excludes a loss larger than this; a wide interval proves nothing."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -91,6 +94,9 @@ def judge(first: Interval, many: Interval, k: int) -> tuple[str, str]:
         )
     if gain and more:
         return "better at both", f"It is right more often at the first try, and solves more in {k} tries."
+    if gain and many.low < -KEPT_WITHIN:
+        points = f"{-100 * many.low:.0f} points"
+        return "unclear", f"It is right more often at the first try; in {k} tries a loss of {points} is not ruled out."
     if gain:
         return "kept", f"It is right more often at the first try, without a measurable loss in {k} tries."
     if fewer:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,14 +127,21 @@ def models_of(tables: Sequence[SampleTable]) -> list[Model]:
                 f"every problem needs at least one sample; {empty.size} of {table.num_problems} of {table.label} "
                 f"have none (first: {table.problem_ids[empty[0]]!r})"
             )
-    many = Counter(table.label for table in tables)
-    seen: Counter[str] = Counter()
+    names = [_short(table.label) for table in tables]
+    many, seen = Counter(names), Counter[str]()
     out = []
-    for table in tables:
-        seen[table.label] += 1
-        suffix = f" ({seen[table.label]})" if many[table.label] > 1 else ""
-        out.append(Model(table, table.label + suffix))
+    for table, name in zip(tables, names, strict=True):
+        seen[name] += 1
+        out.append(Model(table, f"{name} ({seen[name]})" if many[name] > 1 else name))
     return out
+
+
+def _short(label: str) -> str:
+    """Of a model's path the two folders that name the run: /data/runs/grpo/seed-0/model is grpo/seed-0."""
+    path = PurePosixPath(label)
+    if not path.is_absolute():
+        return label
+    return "/".join([part for part in path.parts[1:] if part != "model"][-2:]) or label
 
 
 def shared_rows(reference: Model, model: Model) -> tuple[Integers, Integers]:
