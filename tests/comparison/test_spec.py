@@ -146,7 +146,7 @@ def test_the_command_that_repeats_a_run_gives_that_run() -> None:
     for option, value in zip(words[2::2], words[3::2], strict=True):
         found.setdefault(option, []).append(value.strip("'"))
     again = run_config(
-        None,
+        [],
         {"method": found["--method"][0], "seed": int(found["--seed"][0]), "num_eval": int(found["--num-eval"][0])},
         method_arg=found["--method-arg"],
         set_=found["--set"],
