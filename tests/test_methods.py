@@ -32,7 +32,7 @@ UNIFORM_GROUPS_TEACH |= {"w-reinforce", "psr", "nsr", "ucb", "ucb-con", "batch-e
 # GRPO's advantages to the bit: what is theirs happens to tokens, in the loss or in the engine
 GRPO_ADVANTAGES = ["clip-higher", "gspo", "entropy-bonus", "entropy-penalty", "entropy-target", "top-entropy"]
 GRPO_ADVANTAGES += ["soft-preference", "entropy-advantage", "clip-cov", "kl-cov", "epo", "diversity-po", "adrpo"]
-GRPO_ADVANTAGES += ["simko", "flow-rl", "dph"]
+GRPO_ADVANTAGES += ["simko", "flow-rl", "dph", "wise-ft"]
 
 # Every method with its defaults, and with coefficients that show each branch.
 CASES: list[tuple[str, dict[str, Any]]] = [

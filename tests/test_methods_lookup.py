@@ -148,6 +148,7 @@ def test_negative_gammas(name: str, gamma: str) -> None:
         ("grpo-low-lr", {"learning_rate_scale": 0}, "learning_rate_scale must be above 0, found 0"),
         ("grpo-low-lr", {"learning_rate_scale": -0.3}, "learning_rate_scale must be above 0, found -0.3"),
         ("grpo-kl", {"kl_coef": -1e-3}, "kl_coef must be at least 0, found -0.001"),
+        ("wise-ft", {"base_share": 1.0}, "base_share must be at least 0 and less than 1, found 1.0"),
     ],
 )
 def test_ranges(name: str, coefficients: dict[str, Any], words: str) -> None:

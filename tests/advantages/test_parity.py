@@ -50,7 +50,7 @@ def test_grpo_is_trl_bit_for_bit(group_size: int, kind: str) -> None:
     assert torch.equal(get_method("grpo").advantages(batch), expected)
 
 
-@pytest.mark.parametrize("name", ["grpo-low-lr", "grpo-kl"])
+@pytest.mark.parametrize("name", ["grpo-low-lr", "grpo-kl", "wise-ft"])
 def test_the_controls_are_trl_bit_for_bit(name: str) -> None:
     rewards = random_rewards(8, "float")
     batch = GroupBatch(rewards=rewards, correct=rewards > 0.5)

@@ -96,6 +96,7 @@ METHODS: dict[str, Callable[..., naive.Naive]] = {
     "maxrl": lambda eps: naive.chained(naive.subtract_group_mean(), naive.divide_by_group_mean(eps=eps)),
     "grpo-low-lr": lambda ddof, eps, learning_rate_scale: standardised(ddof, eps),
     "grpo-kl": lambda ddof, eps, kl_coef: standardised(ddof, eps),
+    "wise-ft": lambda ddof, eps, base_share: standardised(ddof, eps),
     "ds-grpo": lambda ddof, eps, **ds: naive.chained(
         standardised(ddof, eps), naive.differential_smoothing(length="mean", **ds)
     ),

@@ -255,6 +255,7 @@ METHODS = [
     "flow-rl",
     "rover",
     "dph",
+    "wise-ft",
 ]
 # Changing a default changes what a published command trains.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -264,6 +265,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "maxrl": {"eps": 1e-6},
     "grpo-low-lr": {"learning_rate_scale": 0.3, "ddof": 1, "eps": 1e-4},
     "grpo-kl": {"kl_coef": 1e-3, "ddof": 1, "eps": 1e-4},
+    "wise-ft": {"base_share": 0.5, "ddof": 1, "eps": 1e-4},
     "ds-grpo": {"gamma_p": 0.05, "gamma_n": 0.05, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
     "ds-grpo-sum": {"gamma_p": 0.1, "gamma_n": 0.0, "ddof": 1, "eps": 1e-4, "reference": "sampling"},
     "ds-grpo-token": {"gamma_p": 0.01, "gamma_n": 0.01, "ddof": 1, "eps": 1e-4},

@@ -101,6 +101,7 @@ GOLDEN = [
     Row("maxrl", ALL_OF_4, [[0, 0, 0, 0]]),
     Row("grpo-low-lr", ONE_OF_4, [[UP, DOWN, DOWN, DOWN]]),
     Row("grpo-kl", ONE_OF_4, [[UP, DOWN, DOWN, DOWN]]),
+    Row("wise-ft", ONE_OF_4, [[UP, DOWN, DOWN, DOWN]]),
     # GRPO, then + .05 * 2 for the correct one, - .05 * (1, 2, 3) for the others
     Row("ds-grpo", ONE_OF_4, [[UP + 0.1, DOWN - 0.05, DOWN - 0.1, DOWN - 0.15]]),
     # the published code: ddof 0, eps 1e-6; m = -2 | -1, -2, -3, -4
@@ -244,6 +245,7 @@ def test_groups_are_worked_on_their_own() -> None:
         ("grpo-low-lr", {"learning_rate_scale": 0.1}, {"learning_rate_scale": 0.1}),
         ("grpo-kl", {}, {"kl_coef": 1e-3}),
         ("grpo-kl", {"kl_coef": 0.04}, {"kl_coef": 0.04}),
+        ("wise-ft", {}, {"base_share": 0.5}),
         ("ds-grpo", {}, {}),
         ("ds-grpo-sum", {}, {}),
         ("ds-grpo-token", {}, {}),
@@ -271,5 +273,5 @@ def test_the_other_methods_ask_nothing_of_the_engine() -> None:
     asking = {name for name in list_methods() if get_method(name).recipe.settings}
     ours = {"dapo", "clip-higher", "gspo", "entropy-bonus", "entropy-penalty", "entropy-target", "top-entropy"}
     ours |= {"soft-preference", "clip-cov", "kl-cov", "adrpo", "flow-rl", "dph"}
-    assert asking == {"dr-grpo", "grpo-low-lr", "grpo-kl", "mara"} | ours
+    assert asking == {"dr-grpo", "grpo-low-lr", "grpo-kl", "wise-ft", "mara"} | ours
     assert get_method("mara", beta=0.02).recipe.settings == {"kl_coef": 0.02}

@@ -16,6 +16,7 @@ from tests.cli.command import SMALL, in_a_process, lines, train, unsharpen
 
 from unsharpen.cli.progress import TrainingProgress
 from unsharpen.engines.trl import DiverseGRPOTrainer
+from unsharpen.training.evaluate import make_evaluate
 
 STEPS = 5
 
@@ -347,3 +348,30 @@ def test_evaluating_during_training_does_not_change_it(tmp_path: Path, data: Pat
     assert same_weights(one, two)
     ends = [[lines(run / "evaluation.jsonl")[i] for i in (0, -1)] for run in (one, two)]
     assert ends[0] == ends[1]
+
+
+def test_the_share_of_the_base_is_in_what_is_evaluated_and_in_what_is_saved(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[tuple[int, torch.Tensor]] = []
+
+    def remembering(trainer: Any, *rest: Any) -> Callable[[int, int], None]:
+        evaluate = make_evaluate(trainer, *rest)
+
+        def remember(step: int, num_samples: int) -> None:
+            evaluated.append((step, trainer.model.model.norm.weight.detach().clone()))
+            evaluate(step, num_samples)
+
+        return remember
+
+    monkeypatch.setattr("unsharpen.training.run.make_evaluate", remembering)
+    output, method = tmp_path / "run", ("--method", "wise-ft", "--method-arg", "base_share=0.5")
+    train(output, *settings(data), *method)
+    saved = load_file(output / "model" / "model.safetensors")["model.norm.weight"]
+    forget_after(output, STEPS)
+    assert unsharpen("train", "--output", output, *SMALL, *settings(data), *method, "--resume").code == 0
+    assert [step for step, _ in evaluated] == [0, 2, 4, STEPS, STEPS]
+    assert torch.equal(evaluated[3][1], saved)
+    assert torch.equal(evaluated[4][1], saved)  # from the checkpoint of the last step, which has none of the base
+    last = load_file(output / f"checkpoint-{STEPS}" / "model.safetensors")["model.norm.weight"]
+    torch.testing.assert_close(saved, (evaluated[0][1] + last) / 2)

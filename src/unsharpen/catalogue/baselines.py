@@ -63,3 +63,19 @@ def grpo_kl(*, kl_coef: float = 1e-3, ddof: int = 1, eps: float = 1e-4) -> Recip
     if kl_coef < 0:
         raise InputError(f"kl_coef must be at least 0, found {kl_coef}")
     return Recipe(grpo(ddof=ddof, eps=eps), settings={"kl_coef": kl_coef})
+
+
+def wise_ft(*, base_share: float = 0.5, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+    """GRPO, and at the end a share of the base model's weights: ``W = base_share W_base + (1 - base_share) W``.
+
+    Training is GRPO's; only the final model differs, so several shares can be tried on one run: ``unsharpen merge``.
+    Source: WiSE-FT, arXiv 2109.01903; arXiv 2504.10478 takes an early checkpoint of fine-tuning in place of the base.
+    """
+    return Recipe(grpo(ddof=ddof, eps=eps), settings=share_of_base(base_share))
+
+
+def share_of_base(base_share: float) -> dict[str, float | str]:
+    """The engine setting; raises InputError unless the share is at least 0 and less than 1."""
+    if not 0 <= base_share < 1:
+        raise InputError(f"base_share must be at least 0 and less than 1, found {base_share}")
+    return {"base_share": base_share} if base_share else {}

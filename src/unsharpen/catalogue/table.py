@@ -48,6 +48,12 @@ TABLE: dict[str, Row] = {
         "GRPO; loss + kl_coef KL(pi, pi_ref)",
         "control",
     ),
+    "wise-ft": Row(
+        baselines.wise_ft,
+        "GRPO whose final weights are mixed with those of the base model",
+        "GRPO; at the end W = base_share W_base + (1 - base_share) W",
+        "arXiv 2109.01903; 2504.10478",
+    ),
     "ds-grpo": Row(
         smoothing.ds_grpo,
         "Differential smoothing with the mean token log-prob, after scaling (the published default)",

@@ -15,10 +15,6 @@ from unsharpen.losses import LossTerm
 from unsharpen.methods import Method, get_method, list_methods
 from unsharpen.training.config import TINY_COEFFICIENTS
 
-_WISE_FT = (
-    "no training of its own: `unsharpen merge EARLY LATE` interpolates the weights of two checkpoints. arXiv 2504.10478"
-)
-
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show one method in full.")] = None,
@@ -47,13 +43,9 @@ def methods(
         table.add_row(Text(each, "bold"), Text(method.summary).append(" (experimental)" * bool(method.experimental)))
         table.add_row("", Text(" · ".join(fact for fact in facts if fact), "dim"))
     console.print(table)
-    console.print(f"\n[bold]wise-ft[/bold]  {_WISE_FT}", highlight=False)
 
 
 def _show(console: Console, name: str) -> None:
-    if name == "wise-ft":
-        console.print(f"[bold]wise-ft[/bold]: {_WISE_FT}", highlight=False)
-        return
     method = get_method(name)
     console.print(f"[bold]{method.name}[/bold]: {method.summary}", highlight=False)
     on_tiny = _coefficients(TINY_COEFFICIENTS[name]) if name in TINY_COEFFICIENTS else "the same"

@@ -27,7 +27,7 @@ FIELDS = {
 }
 """A method's engine settings -> fields of GRPOConfig."""
 
-OURS = frozenset({"drop_uniform_groups", "guided_share"})
+OURS = frozenset({"base_share", "drop_uniform_groups", "guided_share"})
 """Settings that the trainer itself carries out, as TRL has no field for them."""
 
 

@@ -101,6 +101,11 @@ def fields_of(method: Method, *, max_response_length: int) -> dict[str, Any]:
                 fields["loss_agg_mode"] = AVERAGES[value]
                 if value == "dr_grpo":
                     fields["loss_scale_factor"] = max_response_length
+            case "base_share", _:
+                raise EngineError(
+                    f"method `{method.name}` mixes the base model into the final one, which verl does not do",
+                    hint=f"set +unsharpen.base_share=0, and afterwards: unsharpen merge BASE MODEL --delta {value}",
+                )
             case _:
                 raise EngineError(
                     f"method `{method.name}` asks for {name}={value}, for which verl has no option",

@@ -31,6 +31,7 @@ _SETTINGS = {
     "learning_rate_scale": "--lr",
     "kl_coef": "--use-kl-loss --kl-loss-coef",
     "loss": "--calculate-per-token-loss",
+    "base_share": "the share, by `unsharpen merge` at the end,",
 }
 """A method's engine settings -> what sets them in slime, which is parsed before our code runs."""
 

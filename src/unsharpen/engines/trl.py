@@ -19,8 +19,8 @@ from accelerate.utils import gather, gather_object
 
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
+from unsharpen.engines._base_share import MergingTrainer
 from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
-from unsharpen.engines._guidance import GuidedTrainer
 from unsharpen.engines._release import require_release
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
@@ -37,7 +37,7 @@ SUPPORTED = "1.16"
 """Releases of TRL whose version begins so."""
 
 
-class DiverseGRPOTrainer(GuidedTrainer):
+class DiverseGRPOTrainer(MergingTrainer):
     """``trl.GRPOTrainer`` that shapes its advantages with a method of the catalogue.
 
     Args:
@@ -106,6 +106,7 @@ class DiverseGRPOTrainer(GuidedTrainer):
         self._check_fields()
         self._check_loss()
         self._check_guidance()
+        self._keep_base()
         if "reference_logprobs" in needs and self.beta == 0.0:
             raise EngineError(
                 f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",

@@ -1,0 +1,53 @@
+"""WiSE-FT at the end of a training: some of the weights that it began with are mixed into those that it ended with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from unsharpen.engines._guidance import GuidedTrainer
+from unsharpen.errors import EngineError
+
+
+class BaseShare(TrainerCallback):
+    """``W = share W_base + (1 - share) W`` when the training ends, in float32; ``W_base`` is the model as given here.
+
+    The copy of the base lies in main memory. Checkpoints that were saved before the end hold the weights as trained.
+    """
+
+    def __init__(self, model: Any, share: float) -> None:
+        self.share = share
+        self._base = {
+            name: weight.detach().to("cpu", copy=True)
+            for name, weight in model.named_parameters()
+            if weight.requires_grad
+        }
+
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        for name, weight in model.named_parameters():
+            if name in self._base:
+                base = self._base[name].to(weight.device).float()
+                with torch.no_grad():
+                    weight.copy_(self.share * base + (1 - self.share) * weight.float())
+
+
+class MergingTrainer(GuidedTrainer):
+    """``trl.GRPOTrainer`` that mixes ``base_share`` of the base into the final model, if the method says so."""
+
+    def _keep_base(self) -> None:
+        share = float(self.method.recipe.settings.get("base_share", 0.0))
+        if not share:
+            return
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            self._refuse("the weights are split over processes", "afterwards `unsharpen merge BASE MODEL`")
+        if hasattr(self.accelerator.unwrap_model(self.model), "peft_config"):
+            self._refuse("only an adapter is trained", "put it into its model, and then `unsharpen merge BASE MODEL`")
+        self.add_callback(BaseShare(self.model, share))
+
+    def _refuse(self, why: str, instead: str) -> None:
+        raise EngineError(
+            f"method `{self.method.name}` mixes the base model into the final one, but {why}",
+            hint=f"base_share=0, and {instead}",
+        )
