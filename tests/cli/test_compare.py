@@ -56,6 +56,18 @@ def test_two_methods_one_seed_two_steps(tmp_path: Path, data: Path) -> None:
     assert "ds-grpo-robust" in only.out
 
 
+def test_levers_that_need_no_training(tmp_path: Path, data: Path) -> None:
+    output = tmp_path / "compare"
+    levers = ("--temperature", 0.5, "--base-share", 0.5)
+    done = unsharpen("compare", "grpo", *TINY, "--data", data, "--steps", 1, "--output", output, *levers)
+    assert done.code == 0, done.err
+    assert "base at temperature 0.5: done" in done.out
+    assert "results/grpo/seed-0 at temperature 0.5, 0.5 of the base: done" in done.out
+    rows = read_jsonl(output / "levers" / "grpo" / "seed-0.jsonl")
+    assert [(row["base_share"], row["temperature"]) for row in rows] == [(0.0, 0.5), (0.5, 1.0), (0.5, 0.5)]
+    assert "at equal Pass@1" in done.out
+
+
 def test_a_run_of_some_minutes(tmp_path: Path, data: Path) -> None:
     """The budget is used up by the first step already; the run ends there, evaluated."""
     output = tmp_path / "compare"

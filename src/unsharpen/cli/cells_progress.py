@@ -46,10 +46,13 @@ class CellsProgress(Bars):
     def failed(self, cell: Cell, reason: str) -> None:
         self._ended(cell, f"failed: {reason}")
 
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def _ended(self, cell: Cell, how: str) -> None:
         task, start = self._running.pop(cell)
         self._progress.remove_task(task)
         if self._all is not None:
             self._progress.advance(self._all)
-        line = f"{cell}: {how}, {time.monotonic() - start:.0f} s"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.say(f"{cell}: {how}, {time.monotonic() - start:.0f} s")

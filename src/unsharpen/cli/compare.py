@@ -47,6 +47,14 @@ def compare(
     ] = False,
     jobs: Annotated[int, typer.Option(help="Runs at once; sensible with cores or GPU memory to spare.")] = 1,
     output: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("compare"),
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option(help="Evaluate the base and all models at this temperature too, at the end; repeatable."),
+    ] = None,
+    base_share: Annotated[
+        list[float] | None,
+        typer.Option(help="And with this share of the base's weights mixed in (WiSE-FT); repeatable."),
+    ] = None,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the weights of finished runs, in models/.")
     ] = False,
@@ -75,6 +83,7 @@ def compare(
         "steps": steps,
         "minutes": minutes,
         "reference": reference,
+        "levers": {"temperatures": temperature or None, "base_shares": base_share or None},
         "settings": {
             "model": model,
             "data": data,
@@ -95,13 +104,18 @@ def study_values(
 ) -> dict[str, Any]:
     """The YAML file, then the options that were given (None means not given)."""
     values: dict[str, Any] = load_yaml(config) if config is not None else {}
-    settings = {key: value for key, value in given.pop("settings").items() if value is not None}
+    settings, levers = (
+        {key: value for key, value in given.pop(section, {}).items() if value is not None}
+        for section in ("settings", "levers")
+    )
     given = {key: value for key, value in given.items() if value is not None}
     if "steps" in given or "minutes" in given:  # either takes the place of the file's budget
         values = {key: value for key, value in values.items() if key not in ("steps", "minutes")}
     values |= given
     if settings:
         values["settings"] = _merged(values.get("settings"), settings, "settings")
+    if levers:
+        values["levers"] = {**_mapping(values.get("levers"), "levers"), **levers}
     known = dict(_mapping(values.get("methods"), "methods"))
     if methods:
         if config is not None and (unknown := [name for name in methods if name not in known]):
@@ -163,13 +177,21 @@ def _run(console: Console, values: dict[str, Any], output: Path, options: dict[s
     from unsharpen.cli.cells_progress import CellsProgress
     from unsharpen.comparison.study import How, run_study
     from unsharpen.comparison.tuning import rule
+    from unsharpen.training.kept import KeptModels
     from unsharpen.training.run import train
     from unsharpen.training.trl_arguments import grpo_config
 
     if study.tuning:
         console.print(f"The rule of the choice: {rule(study)}", highlight=False)
     with CellsProgress(console) as progress:
-        how = How(train=train, check=lambda run: grpo_config(run, output), listener=progress, **options)
+        how = How(
+            train=train,
+            check=lambda run: grpo_config(run, output),
+            listener=progress,
+            evaluator=KeptModels,
+            say=progress.say,
+            **options,
+        )
         finished = run_study(study, output, how)
     if not finished:
         console.print(f"stopped; what is done is kept in {output}, and the same command continues.", soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Curves:
     def _problems(self) -> Floats:
         return np.concatenate(list(resample_counts(self.results.base.num_problems, self.num_resamples, self.seed)))
 
-    def _weights(self, seeds: Sequence[int]) -> Floats:
+    def _weights(self, seeds: Sequence[Any]) -> Floats:
         """[resamples, seeds]; the same for every arm with these seeds."""
         return np.concatenate(list(resample_counts(len(seeds), self.num_resamples, self.seed + 1)))
 
@@ -64,12 +65,16 @@ class Curves:
         chosen = tuple(arm.seeds if seeds is None else seeds)
         key = (arm.label, chosen)
         if key not in self._known:
-            weights = self._weights(chosen) / len(chosen)
-            values = [self._per_problem(evaluation) for evaluation in arm.finals(chosen)]
-            drawn = sum(w[:, None] * (self._problems @ v) for w, v in zip(weights.T, values, strict=True))
-            mean = np.mean([v.mean(axis=0) for v in values], axis=0)
-            self._known[key] = Curve(mean, np.asarray(drawn) / self.results.base.num_problems)
+            self._known[key] = self.over(arm.finals(chosen))
         return self._known[key]
+
+    def over(self, evaluations: Sequence[Evaluation]) -> Curve:
+        """The curve of evaluations of one model per seed."""
+        weights = self._weights(evaluations) / len(evaluations)
+        values = [self._per_problem(evaluation) for evaluation in evaluations]
+        drawn = sum(w[:, None] * (self._problems @ v) for w, v in zip(weights.T, values, strict=True))
+        mean = np.mean([v.mean(axis=0) for v in values], axis=0)
+        return Curve(mean, np.asarray(drawn) / self.results.base.num_problems)
 
     def _per_problem(self, evaluation: Evaluation) -> Floats:
         """Pass@k [problems, K]."""

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsharpen.comparison.curves import Curves
+from unsharpen.comparison.front import Line
+from unsharpen.comparison.levers import BASE
 from unsharpen.comparison.results import Results, dynamics
 from unsharpen.comparison.summary import bands, many
 from unsharpen.metrics import Interval, bootstrap_mean, bootstrap_over_seeds, default_ks
@@ -45,7 +47,7 @@ def looks(results: Results) -> dict[str, Look]:
     return found
 
 
-def figures(results: Results, curves: Curves | None = None) -> dict[str, tuple[Any, str]]:
+def figures(results: Results, curves: Curves | None = None, lines: Sequence[Line] = ()) -> dict[str, tuple[Any, str]]:
     """File name -> (figure, what it shows), in the order to look at them."""
     curves = curves or Curves(results)
     k = many(results)
@@ -53,6 +55,9 @@ def figures(results: Results, curves: Curves | None = None) -> dict[str, tuple[A
         "pareto": (pareto_figure(results, curves), f"Pass@1 against Pass@{k}; the line is the front."),
         "pass-at-k": (curves_figure(results, curves), "Pass@k, and what it has gained or lost against the base model."),
     }
+    if lines:
+        alt = f"Pass@1 against Pass@{k} at several temperatures; large: as evaluated in the runs."
+        found["levers"] = (levers_figure(lines, results, curves), alt)
     if (figure := dynamics_figure(results)) is not None:
         found["dynamics"] = (figure, "Token entropy and effective correct solutions during training.")
     if (figure := bands_figure(results)) is not None:
@@ -133,6 +138,33 @@ def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
         if not any(u >= x and v >= y and (u > x or v > y) for u, v in points.values())
     ]
     return sorted(front, key=lambda name: points[name])
+
+
+def levers_figure(lines: Sequence[Line], results: Results, curves: Curves) -> Any:
+    """Pass@1 against Pass@k of every line, from its highest temperature to its lowest; shares of the base dashed."""
+    k = many(results)
+    shares = sorted({line.base_share for line in lines})
+    with require("matplotlib").rc_context(STYLE):
+        figure = figure_of((8.5, max(5.0, 0.25 * (len(lines) + 1) + 1.2)))
+        axes = figure.subplots()
+        axes.grid(axis="x")
+        ends = []
+        for line in lines:
+            look = Look(BASE_COLOUR, "o", "-") if line.arm == BASE else looks(results)[line.arm]
+            found = [curves.over(line.evaluations[temperature]).value for temperature in line.temperatures]
+            x, y = ([float(value[j - 1]) for value in found] for j in (1, k))
+            style = LINES[shares.index(line.base_share) % len(LINES)]
+            axes.plot(x, y, color=look.colour, linestyle=style, lw=1.8, marker=look.marker, ms=4, mec="white", mew=0.5)
+            if line.own in line.temperatures:
+                own = line.temperatures.index(line.own)
+                axes.plot(x[own], y[own], look.marker, color=look.colour, ms=9, mec="white", mew=0.8, zorder=3)
+            ends.append((x[-1], y[-1], line.label, look.colour))
+        axes.set_xlabel("Pass@1")
+        axes.set_ylabel(f"Pass@{k}")
+        title = "The same models, sampled hotter (left) and colder (right)"
+        axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK)
+        _name(axes, ends)
+    return figure
 
 
 def dynamics_figure(results: Results) -> Any | None:

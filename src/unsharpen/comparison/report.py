@@ -10,6 +10,7 @@ from typing import Any
 
 from unsharpen.comparison.curves import Curves
 from unsharpen.comparison.figures import figures
+from unsharpen.comparison.front import front_tables, load_lines
 from unsharpen.comparison.results import Results, load_results
 from unsharpen.comparison.summary import tables
 from unsharpen.comparison.tables import Table, cell, to_csv, to_latex, to_markdown
@@ -30,6 +31,8 @@ GLOSSARY = {
     "seeds.",
     "samples for X's Pass@k": "How many samples the method needs for the Pass@k that X has at k: a quarter of k means "
     "four times fewer.",
+    "equal Pass@1": "A model that is sampled colder gains Pass@1 and loses Pass@k. Where two have the same Pass@1, the "
+    "one with more Pass@k has kept more; `base` is the untouched model, which every method has to beat there.",
     "s / step": "Median seconds of an optimiser step, completions included, on the machine of the runs.",
 }
 
@@ -49,7 +52,9 @@ def write_report(root: Path) -> tuple[Results, list[Table]]:
     """
     results = load_results(root)
     curves = Curves(results)
-    found, drawn = tables(results, curves), figures(results, curves)
+    lines = load_lines(root, results)
+    found = [*tables(results, curves), *front_tables(lines, results, curves)]
+    drawn = figures(results, curves, lines)
     folder = root / "tables"
     try:
         folder.mkdir(parents=True, exist_ok=True)

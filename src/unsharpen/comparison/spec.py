@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from unsharpen.comparison.levers import Levers, read_levers
 from unsharpen.comparison.reading import listed, mapping, name, positive, whole
 from unsharpen.errors import InputError
 from unsharpen.methods import get_method
@@ -104,6 +105,7 @@ class Study:
     reference: str
     best_reference: str | None = None
     tuning: Tuning | None = None
+    levers: Levers = field(default_factory=Levers)
 
     def arm(self, label: str) -> Arm:
         """The arm of that name."""
@@ -166,7 +168,8 @@ def read_study(values: Mapping[str, Any]) -> Study:
     Raises:
         InputError: an unknown or missing key, a bad value, an unknown method, or settings that contradict each other.
     """
-    keys = ("settings", "steps", "minutes", "seeds", "learning_rates", "reference", "best_reference", "methods", "tune")
+    keys = ["settings", "steps", "minutes", "seeds", "learning_rates", "reference", "best_reference", "methods", "tune"]
+    keys.append("levers")
     values = mapping(values, "a comparison", keys)
     settings = _settings(values.get("settings"), "settings")
     reader = _Reader(
@@ -184,6 +187,7 @@ def read_study(values: Mapping[str, Any]) -> Study:
         arms=arms,
         reference=_label(values.get("reference"), arms, "reference") or _usual_reference(arms),
         best_reference=_label(values.get("best_reference"), arms, "best_reference"),
+        levers=read_levers(values.get("levers"), [arm.label for arm in arms]),
     )
     if "tune" in values:
         study = dataclasses.replace(study, tuning=_tuning(values["tune"], study, reader.rates))

@@ -36,8 +36,8 @@ class Store:
 
     ``tuning/`` and ``results/`` hold one folder per finished cell: ``config.json``, ``metrics.jsonl`` (the main
     columns), ``evaluation.jsonl``. They appear by one rename. ``failures/`` holds why a cell failed, ``base/`` the
-    evaluation of the base model, ``study.json`` the comparison itself. ``work/`` (unfinished runs) and ``models/``
-    are not for version control.
+    evaluation of the base model, ``levers/`` those at other temperatures and shares of the base, ``study.json`` the
+    comparison itself. ``work/`` (unfinished runs) and ``models/`` are not for version control.
 
     Args:
         root: the folder.

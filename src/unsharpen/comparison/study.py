@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from unsharpen.comparison.cells import TUNING, Cell, result_cells
 from unsharpen.comparison.pool import WORKER, Pool
+from unsharpen.comparison.pull import Evaluator, pull
 from unsharpen.comparison.runner import Listener, Train, run_cells
 from unsharpen.comparison.spec import Study
 from unsharpen.comparison.store import Store
@@ -32,6 +34,8 @@ class How:
         retry_failed: try failed cells again.
         elsewhere: another comparison, whose finished runs are taken over where they agree.
         worker: the command of one of several processes.
+        evaluator: :class:`unsharpen.training.kept.KeptModels`, for studies with levers.
+        say: hears a line for each evaluation of theirs.
     """
 
     train: Train
@@ -42,6 +46,8 @@ class How:
     retry_failed: bool = False
     elsewhere: Path | None = None
     worker: Sequence[str] = WORKER
+    evaluator: Callable[[RunConfig], Evaluator] | None = None
+    say: Callable[[str], None] = print
 
 
 def run_study(study: Study, root: Path, how: How) -> bool:
@@ -59,6 +65,7 @@ def run_study(study: Study, root: Path, how: How) -> bool:
         UnsharpenError: settings that contradict each other, or a folder that holds something else; nothing has been
             trained or overwritten then.
     """
+    how = dataclasses.replace(how, keep_models=how.keep_models or bool(study.levers))
     if how.jobs < 1:
         raise InputError(f"--jobs must be at least 1, found {how.jobs}")
     store = Store(root, how.elsewhere)
@@ -77,7 +84,18 @@ def run_study(study: Study, root: Path, how: How) -> bool:
             chosen = choose(study, store)
         cells = result_cells(study, chosen)
         _check(study, cells, store, how)
-        return _run(cells, store, how)
+        return _run(cells, store, how) and _pull(study, cells, store, how)
+
+
+def _pull(study: Study, cells: Sequence[Cell], store: Store, how: How) -> bool:
+    """Evaluate at the study's levers; whether it came to the end."""
+    if study.levers:
+        assert how.evaluator is not None
+        try:
+            pull(study.levers, cells, store, evaluator=how.evaluator, say=how.say)
+        except KeyboardInterrupt:
+            return False
+    return True
 
 
 def _check(study: Study, cells: Sequence[Cell], store: Store, how: How) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,26 +12,33 @@ from unsharpen.engines._guidance import GuidedTrainer
 from unsharpen.errors import EngineError
 
 
-class BaseShare(TrainerCallback):
-    """``W = share W_base + (1 - share) W`` when the training ends, in float32; ``W_base`` is the model as given here.
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    """A copy in main memory of the weights that are trained."""
+    return {
+        name: weight.detach().to("cpu", copy=True) for name, weight in model.named_parameters() if weight.requires_grad
+    }
 
-    The copy of the base lies in main memory. Checkpoints that were saved before the end hold the weights as trained.
+
+def mix_in(base: Mapping[str, torch.Tensor], model: Any, share: float) -> None:
+    """``W = share W_base + (1 - share) W``, in float32."""
+    for name, weight in model.named_parameters():
+        if name in base:
+            with torch.no_grad():
+                weight.copy_(share * base[name].to(weight.device).float() + (1 - share) * weight.float())
+
+
+class BaseShare(TrainerCallback):
+    """Mixes the model as given here into the one that the training ends with.
+
+    Checkpoints that were saved before the end hold the weights as trained.
     """
 
     def __init__(self, model: Any, share: float) -> None:
         self.share = share
-        self._base = {
-            name: weight.detach().to("cpu", copy=True)
-            for name, weight in model.named_parameters()
-            if weight.requires_grad
-        }
+        self._base = weights_of(model)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        for name, weight in model.named_parameters():
-            if name in self._base:
-                base = self._base[name].to(weight.device).float()
-                with torch.no_grad():
-                    weight.copy_(self.share * base + (1 - self.share) * weight.float())
+        mix_in(self._base, model, self.share)
 
 
 class MergingTrainer(GuidedTrainer):

@@ -110,7 +110,7 @@ def load_run(path: str | Path) -> Run:
     records = _read_lines(folder / "evaluation.jsonl", notes)
     evaluations = {}
     for line, record in records:
-        evaluation = _evaluation(record, f"{folder / 'evaluation.jsonl'}, line {line}")
+        evaluation = parse_evaluation(record, f"{folder / 'evaluation.jsonl'}, line {line}")
         evaluations[evaluation.step, evaluation.num_samples, evaluation.num_problems] = evaluation
     if not any(e.step == 0 for e in evaluations.values()):
         raise DataError(
@@ -145,7 +145,8 @@ def base_models(runs: Sequence[Run]) -> dict[str, Evaluation]:
     return {(f"base ({model})" if len(first) > 1 else "base"): e for model, e in first.items()}
 
 
-def _evaluation(record: Mapping[str, Any], where: str) -> Evaluation:
+def parse_evaluation(record: Mapping[str, Any], where: str) -> Evaluation:
+    """One line of an ``evaluation.jsonl``; raises DataError, which names ``where``, on a malformed one."""
     lacking = [key for key in ("step", "num_samples", "num_correct") if key not in record]
     if lacking:
         raise DataError(f"an evaluation needs step, num_samples and num_correct; {where} lacks {lacking}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -19,16 +20,9 @@ from unsharpen.training.problems import Problems
 _NOT_RECORDED = {"batch_size"}  # no part of the distribution
 
 
-def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFolder, problems: Problems) -> Evaluate:
-    """A function ``(step, samples per problem)`` that appends a line to ``evaluation.jsonl``.
-
-    It samples as the training does: the same temperature, filters, penalties and chat template.
-
-    Each process samples its share of the problems; the first one judges and writes. The sampling has its own random
-    numbers, so a run trains the same way however often it is evaluated.
-    """
-    arguments = trainer.args
-    settings = SamplingSettings(
+def sampling_settings(config: RunConfig, arguments: Any) -> SamplingSettings:
+    """How a run samples: the same in training and evaluation; ``arguments`` are the trainer's."""
+    return SamplingSettings(
         temperature=arguments.temperature,
         top_p=arguments.top_p,
         top_k=arguments.top_k,
@@ -38,7 +32,23 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
         max_new_tokens=arguments.max_completion_length,
         batch_size=1024 if config.is_tiny else arguments.per_device_train_batch_size * 4,
     )
-    recorded = {key: value for key, value in asdict(settings).items() if key not in _NOT_RECORDED}
+
+
+def as_recorded(settings: SamplingSettings) -> dict[str, Any]:
+    """What of it decides about the samples."""
+    return {key: value for key, value in asdict(settings).items() if key not in _NOT_RECORDED}
+
+
+def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFolder, problems: Problems) -> Evaluate:
+    """A function ``(step, samples per problem)`` that appends a line to ``evaluation.jsonl``.
+
+    It samples as the training does: the same temperature, filters, penalties and chat template.
+
+    Each process samples its share of the problems; the first one judges and writes. The sampling has its own random
+    numbers, so a run trains the same way however often it is evaluated.
+    """
+    settings = sampling_settings(config, trainer.args)
+    recorded = as_recorded(settings)
     prompts = [problems.prompt(p) for p in problems.evaluation]
     multiplicity = problems.num_solutions(problems.evaluation)
     state = PartialState()

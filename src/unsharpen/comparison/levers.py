@@ -1,0 +1,64 @@
+"""Two levers that need no training: the temperature of the sampling, and a share of the base's weights (WiSE-FT).
+
+Every finished model is evaluated at each combination, and so is the untouched base at each temperature. A base that is
+merely sampled colder gains Pass@1 and loses Pass@k, as a trained model does: that is what a method must beat, and at
+equal Pass@1 methods can be compared only along such curves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unsharpen.comparison.reading import listed, mapping, positive
+from unsharpen.errors import InputError
+
+FOLDER, BASE = "levers", "base"
+
+
+@dataclass(frozen=True)
+class Levers:
+    """What to try beside what the runs were evaluated at; nothing by default.
+
+    Attributes:
+        temperatures: of the sampling, for the base and the models.
+        base_shares: for the models.
+        methods: which arms; none named is all.
+    """
+
+    temperatures: tuple[float, ...] = ()
+    base_shares: tuple[float, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.temperatures or self.base_shares)
+
+    def include(self, arm: str) -> bool:
+        """Whether an arm takes part; one with several rates has them in its label."""
+        return not self.methods or arm.split("_lr-")[0] in self.methods
+
+    def points(self, own: float, *, base: bool = False) -> list[tuple[float, float]]:
+        """(share, temperature) of everything to evaluate; at ``own``, unmixed, the run has been evaluated."""
+        shares = [0.0] if base else sorted({0.0, *self.base_shares})
+        temperatures = sorted({own, *self.temperatures}, reverse=True)
+        return [point for point in itertools.product(shares, temperatures) if point != (0.0, own)]
+
+
+def read_levers(value: Any, labels: Sequence[str]) -> Levers:
+    """Levers from a mapping; ``labels`` are those of the study's arms.
+
+    Raises:
+        InputError: a temperature that is not above 0, a share outside (0, 1), or an unknown arm.
+    """
+    values = mapping(value, "levers", ("temperatures", "base_shares", "methods"))
+    found: dict[str, Any] = {key: tuple(listed(values[key], f"levers: {key}")) for key in values}
+    for key in ("temperatures", "base_shares"):
+        if key in found:
+            found[key] = tuple(positive(entry, f"levers: {key}") for entry in found[key])
+    if unknown := [arm for arm in found.get("methods", ()) if arm not in labels]:
+        raise InputError(f"levers: methods must be among {', '.join(labels)}; found {unknown[0]!r}")
+    if bad := [share for share in found.get("base_shares", ()) if share >= 1]:
+        raise InputError(f"levers: base_shares must lie between 0 and 1, found {bad[0]}", hint="1 is the base itself")
+    return Levers(**found)
