@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ class FakeModels:
         self.made, self.config = self.made + 1, config
         return self
 
-    def evaluate(self, model: Path | None, *, temperature: float, base_share: float, seed: int) -> dict[str, Any]:
-        name = "base" if model is None else model.parent.name
+    def evaluate(self, models: Sequence[Path], *, temperature: float, base_share: float, seed: int) -> dict[str, Any]:
+        name = "+".join(dict.fromkeys(model.parent.name for model in models)) or "base"
+        name += f" x {len(models)}" * (len(models) > 1)
         if name == self.fail:
             raise InputError("can't load it")
         if self.stop_after is not None and len(self.asked) == self.stop_after:
@@ -91,6 +93,25 @@ def test_of_some_methods(tmp_path: Path) -> None:
     models = FakeModels()
     run(study("grpo", "rloo", seeds=1, levers={**LEVERS, "methods": ["rloo"]}), tmp_path, models)
     assert [name for name, *_ in models.asked] == ["base"] * 2 + ["rloo"] * 5
+
+
+def test_the_mean_of_the_seeds_is_one_more_model(tmp_path: Path) -> None:
+    models = FakeModels(fail="rloo x 2")
+    done, said = run(study("grpo", "rloo", levers={"average_seeds": True}), tmp_path, models)
+    assert done
+    assert models.asked == [("grpo x 2", 0.0, 1.0, 0)]
+    assert said == [
+        "grpo, mean of 2 seeds at temperature 1: done",
+        "rloo, mean of 2 seeds: left out of the levers: can't load it",
+    ]
+    run(study("grpo", levers={"average_seeds": True}), tmp_path, models)
+    assert len(models.asked) == 1
+    run(study("grpo", seeds=3, levers={"average_seeds": True}), tmp_path, models)
+    assert models.asked[1:] == [("grpo x 3", 0.0, 1.0, 0)]  # another mean, in the place of the old one
+    results = load_results(tmp_path)
+    (line,) = load_lines(tmp_path, results)
+    assert line.label == "grpo, mean of 3 seeds"
+    assert [len(evaluations) for evaluations in line.evaluations.values()] == [1]
 
 
 def test_without_levers_nothing_is_kept(tmp_path: Path) -> None:
@@ -144,6 +165,7 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> Non
         ({"temperatures": []}, "levers: temperatures must be a list with at least one entry"),
         ({"temperatures": [0]}, "levers: temperatures must be a number above 0, found 0"),
         ({"methods": ["rloo"]}, "levers: methods must be among grpo; found 'rloo'"),
+        ({"average_seeds": 1}, "levers: average_seeds must be true or false, found 1"),
         ({"base_shares": [1.0]}, "base_shares must lie between 0 and 1, found 1.0"),
         ({"base_shares": [-0.5]}, "levers: base_shares must be a number above 0"),
     ],
@@ -220,7 +242,10 @@ def test_a_comparison_without_levers_has_none_of_it(root: Path, tmp_path: Path) 
             lambda row: {**row, "multiplicity": row["multiplicity"][::-1]},
             "about the problems of the comparison",
         ),
-        (lambda row: {k: v for k, v in row.items() if k != "temperature"}, "with base_share and temperature"),
+        (
+            lambda row: {k: v for k, v in row.items() if k != "temperature"},
+            "with base_share, temperature and num_models",
+        ),
         (lambda row: {**row, "num_correct": [65] * 24}, "seed-0.jsonl"),
     ],
 )
@@ -234,5 +259,5 @@ def test_broken_lines(root: Path, tmp_path: Path, change: Any, words: str) -> No
 
 def test_points() -> None:
     assert not Levers()
-    assert Levers((0.5, 1.0)).points(1.0) == [(0.0, 0.5)]
-    assert Levers((0.5,), (0.3,)).points(1.0, base=True) == [(0.0, 0.5)]
+    assert Levers((0.5, 1.0)).points(1.0) == [(0.0, 1.0), (0.0, 0.5)]
+    assert Levers((), (0.3,)).points(0.7) == [(0.0, 0.7), (0.3, 0.7)]

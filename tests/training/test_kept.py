@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -21,12 +22,12 @@ def models() -> KeptModels:
 
 
 def test_a_record_says_how_it_was_sampled(models: KeptModels) -> None:
-    row = models.evaluate(None, temperature=0.5, base_share=0.0, seed=1)
+    row = models.evaluate([], temperature=0.5, base_share=0.0, seed=1)
     assert (row["temperature"], row["base_share"], row["max_new_tokens"]) == (0.5, 0.0, 24)
     assert (row["num_problems"], row["num_samples"]) == (6, 16)
     assert len(row["num_correct"]) == len(row["multiplicity"]) == 6
-    assert models.evaluate(None, temperature=0.5, base_share=0.0, seed=1) == row
-    assert models.evaluate(None, temperature=5.0, base_share=0.0, seed=1)["num_correct"] < row["num_correct"]
+    assert models.evaluate([], temperature=0.5, base_share=0.0, seed=1) == row
+    assert models.evaluate([], temperature=5.0, base_share=0.0, seed=1)["num_correct"] < row["num_correct"]
 
 
 def test_a_share_of_the_base_is_mixed_in(models: KeptModels, tmp_path: Path) -> None:
@@ -35,12 +36,26 @@ def test_a_share_of_the_base_is_mixed_in(models: KeptModels, tmp_path: Path) -> 
         for weight in model.parameters():
             weight.mul_(-1.0)
     model.save_pretrained(tmp_path)
-    broken = models.evaluate(tmp_path, temperature=1.0, base_share=0.0, seed=1)
+    broken = models.evaluate([tmp_path], temperature=1.0, base_share=0.0, seed=1)
     assert sum(broken["num_correct"]) == 0
-    nearly = models.evaluate(tmp_path, temperature=1.0, base_share=0.999, seed=1)
+    nearly = models.evaluate([tmp_path], temperature=1.0, base_share=0.999, seed=1)
     assert sum(nearly["num_correct"]) > 0
+
+
+def test_the_mean_of_several(models: KeptModels, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_path(RunConfig()))
+    base = {name: weight.clone() for name, weight in model.state_dict().items()}
+    for number, factor in enumerate((0.5, 1.0, 1.5)):
+        model.load_state_dict({name: factor * weight for name, weight in base.items()})
+        model.save_pretrained(tmp_path / str(number))
+    several = models.evaluate([tmp_path / str(i) for i in range(3)], temperature=1.0, base_share=0.0, seed=1)
+    one = models.evaluate([], temperature=1.0, base_share=0.0, seed=1)
+    assert np.abs(np.subtract(several["num_correct"], one["num_correct"])).max() <= 1  # rounding may turn one sample
 
 
 def test_what_cannot_be_evaluated(models: KeptModels, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't load the model"):
-        models.evaluate(tmp_path, temperature=1.0, base_share=0.0, seed=0)
+        models.evaluate([tmp_path], temperature=1.0, base_share=0.0, seed=0)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds an adapter, which can't be mixed"):
+        models.evaluate([tmp_path], temperature=1.0, base_share=0.5, seed=0)

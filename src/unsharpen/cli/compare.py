@@ -55,6 +55,9 @@ def compare(
         list[float] | None,
         typer.Option(help="And with this share of the base's weights mixed in (WiSE-FT); repeatable."),
     ] = None,
+    average_seeds: Annotated[
+        bool, typer.Option("--average-seeds", help="And the mean of the weights of a method's seeds (a model soup).")
+    ] = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the weights of finished runs, in models/.")
     ] = False,
@@ -83,7 +86,11 @@ def compare(
         "steps": steps,
         "minutes": minutes,
         "reference": reference,
-        "levers": {"temperatures": temperature or None, "base_shares": base_share or None},
+        "levers": {
+            "temperatures": temperature or None,
+            "base_shares": base_share or None,
+            "average_seeds": average_seeds or None,
+        },
         "settings": {
             "model": model,
             "data": data,

@@ -141,7 +141,10 @@ def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
 
 
 def levers_figure(lines: Sequence[Line], results: Results, curves: Curves) -> Any:
-    """Pass@1 against Pass@k of every line, from its highest temperature to its lowest; shares of the base dashed."""
+    """Pass@1 against Pass@k of every line, from its highest temperature to its lowest.
+
+    Shares of the base are dashed, means over seeds thick.
+    """
     k = many(results)
     shares = sorted({line.base_share for line in lines})
     with require("matplotlib").rc_context(STYLE):
@@ -153,8 +156,10 @@ def levers_figure(lines: Sequence[Line], results: Results, curves: Curves) -> An
             look = Look(BASE_COLOUR, "o", "-") if line.arm == BASE else looks(results)[line.arm]
             found = [curves.over(line.evaluations[temperature]).value for temperature in line.temperatures]
             x, y = ([float(value[j - 1]) for value in found] for j in (1, k))
-            style = LINES[shares.index(line.base_share) % len(LINES)]
-            axes.plot(x, y, color=look.colour, linestyle=style, lw=1.8, marker=look.marker, ms=4, mec="white", mew=0.5)
+            style, width = LINES[shares.index(line.base_share) % len(LINES)], 3.0 if line.averaged else 1.8
+            axes.plot(
+                x, y, color=look.colour, linestyle=style, lw=width, marker=look.marker, ms=4, mec="white", mew=0.5
+            )
             if line.own in line.temperatures:
                 own = line.temperatures.index(line.own)
                 axes.plot(x[own], y[own], look.marker, color=look.colour, ms=9, mec="white", mew=0.8, zorder=3)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unsharpen.comparison.curves import Curve, Curves, Floats
-from unsharpen.comparison.levers import BASE, FOLDER
+from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER
 from unsharpen.comparison.results import Results
 from unsharpen.comparison.summary import SEEDS, many, shown_ks
 from unsharpen.comparison.tables import Table, TableRow, Value
@@ -23,17 +23,22 @@ from unsharpen.training.folder import read_jsonl
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """An arm, or the base, with a share of the base in its weights: its evaluations by temperature, one per seed."""
+    """An arm, or the base, with a share of the base in its weights: its evaluations by temperature, one per seed.
+
+    Of the mean of ``averaged`` seeds' weights there is one.
+    """
 
     arm: str
     base_share: float
     own: float  # the temperature of the runs
     evaluations: dict[float, list[Evaluation]]
+    averaged: int = 0
 
     @property
     def label(self) -> str:
         """The name in tables."""
-        return self.arm + (f" + {self.base_share:g} base" if self.base_share else "")
+        mean = f", mean of {self.averaged} seeds" if self.averaged else ""
+        return self.arm + mean + (f" + {self.base_share:g} base" if self.base_share else "")
 
     @property
     def temperatures(self) -> list[float]:
@@ -51,15 +56,27 @@ def load_lines(root: Path, results: Results) -> list[Line]:
         paths = [root / FOLDER / arm.label / f"seed-{seed}.jsonl" for seed in arm.seeds]
         shares = sorted({0.0, *(row["base_share"] for path in paths for row in _rows(path))})
         found += [_line(arm.label, share, arm.finals(), paths, results) for share in shares]
-    return [line for line in found if len(line.evaluations) > 1 or line.base_share]
+        mean = root / FOLDER / arm.label / f"{AVERAGE}.jsonl"
+        shares = sorted({row["base_share"] for row in _rows(mean)})
+        found += [_line(arm.label, share, arm.finals()[:1], [mean], results, averaged=True) for share in shares]
+    return [line for line in found if len(line.evaluations) > 1 or line.base_share or line.averaged]
 
 
-def _line(arm: str, share: float, finals: Sequence[Evaluation], paths: Sequence[Path], results: Results) -> Line:
+def _line(
+    arm: str,
+    share: float,
+    finals: Sequence[Evaluation],
+    paths: Sequence[Path],
+    results: Results,
+    *,
+    averaged: bool = False,
+) -> Line:
     """Of each temperature, the evaluations of the runs that have it."""
+    seeds = 0
     own = float(finals[0].settings.get("temperature", 1.0))
     evaluations: dict[float, list[Evaluation]] = {}
     for final, path in zip(finals, paths, strict=True):
-        if share == 0:
+        if share == 0 and not averaged:
             evaluations.setdefault(own, []).append(final)
         for row in _rows(path):
             if row["base_share"] == share:
@@ -67,13 +84,14 @@ def _line(arm: str, share: float, finals: Sequence[Evaluation], paths: Sequence[
                 if not evaluation.same_problems(results.base):
                     raise DataError(f"{path} must be about the problems of the comparison", hint="delete it")
                 evaluations.setdefault(float(row["temperature"]), []).append(evaluation)
-    return Line(arm, share, own, evaluations)
+                seeds = int(row["num_models"]) if averaged else 0
+    return Line(arm, share, own, evaluations, seeds)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     rows = read_jsonl(path)
-    if not all(isinstance(row, dict) and {"base_share", "temperature"} <= row.keys() for row in rows):
-        raise DataError(f"{path} must hold evaluations with base_share and temperature", hint="delete it")
+    if not all(isinstance(row, dict) and {"base_share", "temperature", "num_models"} <= row.keys() for row in rows):
+        raise DataError(f"{path} must hold evaluations with base_share, temperature and num_models", hint="delete it")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Two levers that need no training: the temperature of the sampling, and a share of the base's weights (WiSE-FT).
+"""Levers that need no training: temperature, a share of the base's weights (WiSE-FT), the mean of the seeds' weights.
 
 Every finished model is evaluated at each combination, and so is the untouched base at each temperature. A base that is
 merely sampled colder gains Pass@1 and loses Pass@k, as a trained model does: that is what a method must beat, and at
@@ -15,7 +15,7 @@ from typing import Any
 from unsharpen.comparison.reading import listed, mapping, positive
 from unsharpen.errors import InputError
 
-FOLDER, BASE = "levers", "base"
+FOLDER, BASE, AVERAGE = "levers", "base", "average"
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,31 @@ class Levers:
     Attributes:
         temperatures: of the sampling, for the base and the models.
         base_shares: for the models.
+        average_seeds: the mean of the weights of an arm's seeds too, as one more model (a model soup). It costs as many
+            trainings as there are seeds.
         methods: which arms; none named is all.
+
+    References:
+        WiSE-FT, arXiv 2109.01903; model soups, arXiv 2203.05482; both for RL: WARP, arXiv 2406.16768.
     """
 
     temperatures: tuple[float, ...] = ()
     base_shares: tuple[float, ...] = ()
+    average_seeds: bool = False
     methods: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.temperatures or self.base_shares)
+        return bool(self.temperatures or self.base_shares or self.average_seeds)
 
     def include(self, arm: str) -> bool:
         """Whether an arm takes part; one with several rates has them in its label."""
         return not self.methods or arm.split("_lr-")[0] in self.methods
 
-    def points(self, own: float, *, base: bool = False) -> list[tuple[float, float]]:
-        """(share, temperature) of everything to evaluate; at ``own``, unmixed, the run has been evaluated."""
-        shares = [0.0] if base else sorted({0.0, *self.base_shares})
-        temperatures = sorted({own, *self.temperatures}, reverse=True)
-        return [point for point in itertools.product(shares, temperatures) if point != (0.0, own)]
+    def points(self, own: float) -> list[tuple[float, float]]:
+        """(share, temperature) of everything to know about a model whose run has sampled at ``own``."""
+        return list(
+            itertools.product(sorted({0.0, *self.base_shares}), sorted({own, *self.temperatures}, reverse=True))
+        )
 
 
 def read_levers(value: Any, labels: Sequence[str]) -> Levers:
@@ -52,7 +58,10 @@ def read_levers(value: Any, labels: Sequence[str]) -> Levers:
     Raises:
         InputError: a temperature that is not above 0, a share outside (0, 1), or an unknown arm.
     """
-    values = mapping(value, "levers", ("temperatures", "base_shares", "methods"))
+    values = mapping(value, "levers", ("temperatures", "base_shares", "average_seeds", "methods"))
+    average = values.pop("average_seeds", False)
+    if not isinstance(average, bool):
+        raise InputError(f"levers: average_seeds must be true or false, found {average!r}")
     found: dict[str, Any] = {key: tuple(listed(values[key], f"levers: {key}")) for key in values}
     for key in ("temperatures", "base_shares"):
         if key in found:
@@ -61,4 +70,4 @@ def read_levers(value: Any, labels: Sequence[str]) -> Levers:
         raise InputError(f"levers: methods must be among {', '.join(labels)}; found {unknown[0]!r}")
     if bad := [share for share in found.get("base_shares", ()) if share >= 1]:
         raise InputError(f"levers: base_shares must lie between 0 and 1, found {bad[0]}", hint="1 is the base itself")
-    return Levers(**found)
+    return Levers(average_seeds=average, **found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from unsharpen.comparison.cells import Cell
-from unsharpen.comparison.levers import BASE, FOLDER, Levers
+from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER, Levers
 from unsharpen.comparison.store import Store
 from unsharpen.errors import UnsharpenError
 from unsharpen.training.config import RunConfig
@@ -18,7 +19,9 @@ from unsharpen.training.folder import append_jsonl, read_jsonl, write_atomically
 class Evaluator(Protocol):
     """:class:`unsharpen.training.kept.KeptModels`."""
 
-    def evaluate(self, model: Path | None, *, temperature: float, base_share: float, seed: int) -> dict[str, Any]: ...
+    def evaluate(
+        self, models: Sequence[Path], *, temperature: float, base_share: float, seed: int
+    ) -> dict[str, Any]: ...
 
 
 def pull(
@@ -31,43 +34,61 @@ def pull(
 ) -> None:
     """Evaluate what is missing. One line is on disk as soon as it is known, and nothing is evaluated twice.
 
-    Runs without weights (taken over from elsewhere, or finished without ``--keep-models``) and runs that fail are
+    Runs without weights (taken over from elsewhere, or finished without ``--keep-models``) and models that fail are
     named and left out.
     """
     if not levers or not cells:
         return
     made: dict[str, Evaluator] = {}
 
-    def evaluate(cell: Cell, path: Path, model: Path | None) -> None:
-        run = cell.base_fingerprint if model is None else cell.fingerprint
+    def evaluate(name: str, path: Path, models: Sequence[Path], cell: Cell, run: str) -> None:
         rows = [row for row in read_jsonl(path) if row["run"] == run]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))  # without a line that a crash cut short
-        done = {(row["base_share"], row["temperature"]) for row in rows}
-        for share, temperature in levers.points(trained_at(cell), base=model is None):
-            if (share, temperature) not in done:
-                if cell.base_fingerprint not in made:
-                    made[cell.base_fingerprint] = evaluator(cell.config)
-                ask = made[cell.base_fingerprint].evaluate
-                row = ask(model, temperature=temperature, base_share=share, seed=cell.config.seed)
-                append_jsonl(path, {"run": run, **row})
-                mixed = f", {share:g} of the base" if share else ""
-                say(f"{BASE if model is None else cell} at temperature {temperature:g}{mixed}: done")
+        own = float(cell.config.trl.get("temperature", 1.0))
+        known = {(row["base_share"], row["temperature"]) for row in rows}
+        if len(models) < 2:
+            known.add((0.0, own))  # the run's own evaluation
+        for share, temperature in levers.points(own):
+            if (share, temperature) in known or (share and not models):
+                continue
+            if cell.base_fingerprint not in made:
+                made[cell.base_fingerprint] = evaluator(cell.config)
+            ask = made[cell.base_fingerprint].evaluate
+            row = ask(models, temperature=temperature, base_share=share, seed=cell.config.seed)
+            append_jsonl(path, {"run": run, "num_models": len(models), **row})
+            say(f"{name} at temperature {temperature:g}{f', {share:g} of the base' if share else ''}: done")
 
-    evaluate(cells[0], store.root / FOLDER / f"{BASE}.jsonl", None)
+    folder = store.root / FOLDER
+    evaluate(BASE, folder / f"{BASE}.jsonl", [], cells[0], cells[0].base_fingerprint)
+    kept: dict[str, list[Cell]] = {}
     for cell in cells:
-        model = store.root / "models" / cell.path
         if store.record(cell) is None or not levers.include(cell.arm):
             continue
-        if not model.is_dir():
+        if not _weights(store, cell).is_dir():
             say(f"{cell}: no weights were kept; left out of the levers")
             continue
-        try:
-            evaluate(cell, store.root / FOLDER / cell.arm / f"{cell.name}.jsonl", model)
-        except UnsharpenError as error:
-            say(f"{cell}: left out of the levers: {error.message}")
+        kept.setdefault(cell.arm, []).append(cell)
+        with _naming(str(cell), say):
+            evaluate(
+                str(cell), folder / cell.arm / f"{cell.name}.jsonl", [_weights(store, cell)], cell, cell.fingerprint
+            )
+    for arm, seeds in kept.items():
+        if levers.average_seeds and len(seeds) > 1:
+            name = f"{arm}, mean of {len(seeds)} seeds"
+            run = "+".join(cell.fingerprint for cell in seeds)
+            models = [_weights(store, cell) for cell in seeds]
+            with _naming(name, say):
+                evaluate(name, folder / arm / f"{AVERAGE}.jsonl", models, seeds[0], run)
 
 
-def trained_at(cell: Cell) -> float:
-    """The temperature of a run's own sampling."""
-    return float(cell.config.trl.get("temperature", 1.0))
+def _weights(store: Store, cell: Cell) -> Path:
+    return store.root / "models" / cell.path
+
+
+@contextmanager
+def _naming(name: str, say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except UnsharpenError as error:
+        say(f"{name}: left out of the levers: {error.message}")

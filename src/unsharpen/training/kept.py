@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,27 @@ class KeptModels:
         self._multiplicity = self._problems.num_solutions(self._problems.evaluation)
         self._settings = sampling_settings(config, grpo_config(config, Path()))
 
-    def evaluate(self, model: Path | None, *, temperature: float, base_share: float, seed: int) -> dict[str, Any]:
+    def evaluate(self, models: Sequence[Path], *, temperature: float, base_share: float, seed: int) -> dict[str, Any]:
         """A record as in ``evaluation.jsonl``.
 
         Args:
-            model: folder of the weights; None is the base model.
+            models: folders of weights: none is the base model, of several their mean is taken.
             temperature: of the sampling.
             base_share: how much of the base is mixed into them, in [0, 1).
             seed: of the sampling.
 
         Raises:
-            InputError: weights that can't be loaded, or an adapter of which a share is asked for.
+            InputError: weights that can't be loaded, or an adapter where weights are to be mixed.
         """
-        weights = self._load(model_path(self._config) if model is None else str(model))
-        if base_share and model is not None:
+        base = model_path(self._config)
+        for model in models if base_share or len(models) > 1 else ():
             if (model / "adapter_config.json").exists():
-                raise InputError(
-                    f"{model} holds an adapter, which can't be mixed with the base", hint="temperatures can be tried"
-                )
-            mix_in(weights_of(self._load(model_path(self._config))), weights, base_share)
+                raise InputError(f"{model} holds an adapter, which can't be mixed", hint="temperatures can be tried")
+        weights = self._load(str(models[0]) if models else base)
+        for number, model in enumerate(models[1:], start=2):
+            mix_in(weights_of(self._load(str(model))), weights, 1 / number)
+        if base_share and models:
+            mix_in(weights_of(self._load(base)), weights, base_share)
         settings = dataclasses.replace(self._settings, temperature=temperature)
         weights.to("cuda" if torch.cuda.is_available() else "cpu")
         texts = sample(
