@@ -46,6 +46,7 @@ OPTIONS = {
         *("--config", "--seeds", "--lr", "--method-arg", "--steps", "--minutes", "--model", "--data", "--eval-data"),
         *("--num-eval", "--eval-samples", "--eval-every", "--set", "--reference", "--tune", "--jobs", "--output"),
         *("--keep-models", "--retry-failed", "--import", "--report-only"),
+        *("--temperature", "--base-share", "--average-seeds"),
     },
     ("methods",): {"--markdown"},
     ("merge",): {"--output", "--delta", "--force"},
