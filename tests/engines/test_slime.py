@@ -115,6 +115,7 @@ def test_known_failures_are_said_once() -> None:
         ({"method": "clip-cov"}, "has a token step"),
         ({"method": "egsw"}, "needs entropies"),
         ({"method": "grpo-kl"}, "sets kl_coef=0.001, which has to be set before slime starts"),
+        ({"method": "wise-ft"}, "sets base_share=0.5, which has to be set before slime starts"),
         ({"method": "grpo", "normalize_advantages": True}, "--normalize-advantages"),
         ({"method": "grpo", "kl_coef": 0.1}, "--kl-coef"),
         ({"method": "grpo", "context_parallel_size": 2}, "--context-parallel-size"),

@@ -85,6 +85,7 @@ def test_reference_and_entropies_where_verl_has_them(compose: Any) -> None:
         ({"+unsharpen.method": "dra-grpo"}, EngineError, "needs embeddings, which verl does not supply"),
         ({"+unsharpen.method": "epo"}, EngineError, "has a loss term"),
         ({"+unsharpen.method": "top-entropy"}, EngineError, "top_entropy_share=0.2, for which verl has no option"),
+        ({"+unsharpen.method": "wise-ft"}, EngineError, "afterwards: unsharpen merge BASE MODEL --delta 0.5"),
         ({"+unsharpen.method": "dapo"}, EngineError, "algorithm.filter_groups.enable=True"),
         ({"+unsharpen.method": "clip-cov", "+unsharpen.share": 0}, EngineError, "share above 0"),
         (
@@ -140,7 +141,7 @@ def test_every_method_runs_or_says_why_not(compose: Any) -> None:
             refused[name] = str(error)
     assert set(refused) == {
         *("dra-grpo", "evol-rl"),  # embeddings
-        *("entropy-target", "top-entropy"),  # settings that verl lacks
+        *("entropy-target", "top-entropy", "wise-ft"),  # settings that verl lacks
         *("entropy-advantage", "epo", "diversity-po", "adrpo", "simko", "flow-rl", "rover", "dph"),  # in the loss
     }
     assert all("hint: " in message for message in refused.values())
