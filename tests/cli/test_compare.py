@@ -68,6 +68,13 @@ def test_levers_that_need_no_training(tmp_path: Path, data: Path) -> None:
     assert "at equal Pass@1" in done.out
 
 
+def test_levers_of_a_file_of_which_some_methods_are_run(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("methods: {grpo: , rloo: , ds-grpo: }\nlevers: {temperatures: [0.5], methods: [grpo, rloo]}\n")
+    given = [study_values(path, {"settings": {}}, names, [], tune=False)["levers"] for names in (["rloo"], ["ds-grpo"])]
+    assert given == [{"temperatures": [0.5], "methods": ["rloo"]}, None]
+
+
 def test_a_run_of_some_minutes(tmp_path: Path, data: Path) -> None:
     """The budget is used up by the first step already; the run ends there, evaluated."""
     output = tmp_path / "compare"

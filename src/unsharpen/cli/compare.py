@@ -130,6 +130,10 @@ def study_values(
         if repeated := [name for name in methods if methods.count(name) > 1]:
             raise InputError(f"each method is named once, found {repeated[0]!r} more often")
         known = {name: known.get(name) for name in methods}
+        named = _mapping(values.get("levers"), "levers").get("methods")
+        if isinstance(named, list):
+            kept = {**values["levers"], "methods": [name for name in named if name in known]}
+            values["levers"] = kept if kept["methods"] else None
     values["methods"] = known
     for label, coefficients in _coefficients(pairs).items():
         if label not in known:

@@ -168,8 +168,8 @@ def read_study(values: Mapping[str, Any]) -> Study:
     Raises:
         InputError: an unknown or missing key, a bad value, an unknown method, or settings that contradict each other.
     """
-    keys = ["settings", "steps", "minutes", "seeds", "learning_rates", "reference", "best_reference", "methods", "tune"]
-    keys.append("levers")
+    keys = ("settings", "steps", "minutes", "seeds", "learning_rates", "reference", "best_reference", "methods", "tune",
+            "levers")  # fmt: skip
     values = mapping(values, "a comparison", keys)
     settings = _settings(values.get("settings"), "settings")
     reader = _Reader(
