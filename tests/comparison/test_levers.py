@@ -27,9 +27,9 @@ from unsharpen.training.folder import read_jsonl
 LEVERS = {"temperatures": [0.5, 1.5], "base_shares": [0.25]}
 
 
-def study(*methods: str, seeds: int = 2, levers: Any = LEVERS, **settings: Any) -> Study:
+def study(*methods: str, seeds: int = 2, steps: int = 5, levers: Any = LEVERS, **settings: Any) -> Study:
     settings = {"eval_samples": 64, "eval_every": 0, **settings}
-    return read_study({"methods": dict.fromkeys(methods), "seeds": seeds, "steps": 5, "settings": settings,
+    return read_study({"methods": dict.fromkeys(methods), "seeds": seeds, "steps": steps, "settings": settings,
                        "levers": levers})  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_evaluations_of_another_run_are_forgotten(tmp_path: Path) -> None:
     run(study("grpo", seeds=1), tmp_path, FakeModels())
     shutil.rmtree(tmp_path / "results")
     models = FakeModels()
-    run(study("grpo", seeds=1, trl={"max_grad_norm": 0.5}), tmp_path, models)
+    run(study("grpo", seeds=1, steps=6), tmp_path, models)
     assert [name for name, *_ in models.asked] == ["grpo"] * 5  # the base is the same
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from unsharpen.comparison.cells import Cell
+from unsharpen.comparison.cells import Cell, fingerprint
 from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER, Levers
 from unsharpen.comparison.store import Store
 from unsharpen.errors import UnsharpenError
@@ -37,7 +37,8 @@ def pull(
     Runs without weights (taken over from elsewhere, or finished without ``--keep-models``) and models that fail are
     named and left out.
     """
-    if not levers or not cells:
+    finished = [cell for cell in cells if store.record(cell) is not None]
+    if not levers or not finished:
         return
     made: dict[str, Evaluator] = {}
 
@@ -60,26 +61,32 @@ def pull(
             say(f"{name} at temperature {temperature:g}{f', {share:g} of the base' if share else ''}: done")
 
     folder = store.root / FOLDER
-    evaluate(BASE, folder / f"{BASE}.jsonl", [], cells[0], cells[0].base_fingerprint)
+    evaluate(BASE, folder / f"{BASE}.jsonl", [], finished[0], _identity(store, finished[0], 0))
     kept: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if store.record(cell) is None or not levers.include(cell.arm):
+    for cell in finished:
+        if not levers.include(cell.arm):
             continue
         if not _weights(store, cell).is_dir():
             say(f"{cell}: no weights were kept; left out of the levers")
             continue
         kept.setdefault(cell.arm, []).append(cell)
         with _naming(str(cell), say):
-            evaluate(
-                str(cell), folder / cell.arm / f"{cell.name}.jsonl", [_weights(store, cell)], cell, cell.fingerprint
-            )
+            path, run = folder / cell.arm / f"{cell.name}.jsonl", _identity(store, cell)
+            evaluate(str(cell), path, [_weights(store, cell)], cell, run)
     for arm, seeds in kept.items():
         if levers.average_seeds and len(seeds) > 1:
             name = f"{arm}, mean of {len(seeds)} seeds"
-            run = "+".join(cell.fingerprint for cell in seeds)
+            run = "+".join(_identity(store, cell) for cell in seeds)
             models = [_weights(store, cell) for cell in seeds]
             with _naming(name, say):
                 evaluate(name, folder / arm / f"{AVERAGE}.jsonl", models, seeds[0], run)
+
+
+def _identity(store: Store, cell: Cell, line: int = -1) -> str:
+    """Tells a run from one that was trained in its place: by what it scored, which no later version of us changes."""
+    record = store.record(cell)
+    assert record is not None
+    return fingerprint(read_jsonl(record / "evaluation.jsonl")[line])
 
 
 def _weights(store: Store, cell: Cell) -> Path:
