@@ -12,13 +12,7 @@ import torch
 from tests.advantages.naive import random_fields, to_batch
 
 from unsharpen import get_method, list_methods
-from unsharpen.advantages import (
-    TokenBatch,
-    chain,
-    divide_by_group_std,
-    skip_uniform_groups,
-    subtract_group_mean,
-)
+from unsharpen.advantages import TokenBatch, chain, divide_by_group_std, skip_uniform_groups, subtract_group_mean
 from unsharpen.errors import InputError, MissingFieldError
 from unsharpen.methods import default_coefficients
 
