@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ from unsharpen.comparison.report import write_report
 from unsharpen.comparison.results import load_results
 from unsharpen.comparison.spec import Study, read_study
 from unsharpen.comparison.study import How, run_study
-from unsharpen.errors import DataError, InputError
+from unsharpen.errors import DataError, InputError, UnsharpenError
 from unsharpen.training.config import RunConfig
 from unsharpen.training.folder import read_jsonl
 
+ROOT = Path(__file__).parents[2]
 LEVERS = {"temperatures": [0.5, 1.5], "base_shares": [0.25]}
 
 
@@ -38,14 +40,16 @@ class FakeModels:
 
     asked: list[tuple[str, float, float, int]]
 
-    def __init__(self, stop_after: int | None = None, fail: str = "") -> None:
-        self.asked, self.stop_after, self.fail, self.made = [], stop_after, fail, 0
+    def __init__(self, stop_after: int | None = None, fail: str = "", die: bool = False) -> None:
+        self.asked, self.stop_after, self.fail, self.die, self.made = [], stop_after, fail, die, 0
 
     def __call__(self, config: RunConfig) -> FakeModels:
         self.made, self.config = self.made + 1, config
         return self
 
     def evaluate(self, models: Sequence[Path], *, temperature: float, base_share: float, seed: int) -> dict[str, Any]:
+        if self.die:
+            os.kill(os.getpid(), 9)
         name = "+".join(dict.fromkeys(model.parent.name for model in models)) or "base"
         name += f" x {len(models)}" * (len(models) > 1)
         if name == self.fail:
@@ -82,8 +86,8 @@ def test_every_point_once(tmp_path: Path) -> None:
     expected = [("base", 0.0, 1.5, 0), ("base", 0.0, 0.5, 0)]
     assert models.asked == expected + [("grpo", *point, seed) for seed in (0, 1) for point in mixed]
     assert models.made == 1  # one set of problems
-    assert said[0] == "base at temperature 1.5: done"
-    assert said[-1] == "results/grpo/seed-1 at temperature 0.5, 0.25 of the base: done"
+    assert said[0] == "base at temperature 1.5: done, 1 of 12"
+    assert said[-1] == "results/grpo/seed-1 at temperature 0.5, 0.25 of the base: done, 12 of 12"
     assert run(study("grpo"), tmp_path, models) == (True, [])
     more = study("grpo", levers={**LEVERS, "temperatures": [0.5, 0.7, 1.5]})
     assert [line.split(" at ")[1][:15] for line in run(more, tmp_path, models)[1]] == ["temperature 0.7"] * 5
@@ -101,7 +105,7 @@ def test_the_mean_of_the_seeds_is_one_more_model(tmp_path: Path) -> None:
     assert done
     assert models.asked == [("grpo x 2", 0.0, 1.0, 0)]
     assert said == [
-        "grpo, mean of 2 seeds at temperature 1: done",
+        "grpo, mean of 2 seeds at temperature 1: done, 1 of 2",
         "rloo, mean of 2 seeds: left out of the levers: can't load it",
     ]
     run(study("grpo", levers={"average_seeds": True}), tmp_path, models)
@@ -121,7 +125,7 @@ def test_without_levers_nothing_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
     done, said = run(study("grpo"), tmp_path, models)
     assert done
-    assert said[2:] == [f"results/grpo/seed-{s}: no weights were kept; left out of the levers" for s in (0, 1)]
+    assert said[:2] == [f"results/grpo/seed-{s}: no weights were kept; left out of the levers" for s in (0, 1)]
     assert {name for name, *_ in models.asked} == {"base"}
 
 
@@ -155,7 +159,26 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> Non
     done, said = run(study("grpo", "rloo", seeds=1), tmp_path, FakeModels(fail="grpo"))
     assert done
     assert "results/grpo/seed-0: left out of the levers: can't load it" in said
-    assert "results/rloo/seed-0 at temperature 0.5: done" in said
+    assert any(line.startswith("results/rloo/seed-0 at temperature 0.5: done") for line in said)
+
+
+def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes of their own: all points, one failure named once, and one that breaks down is no silent gap."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    what, models = study("grpo", "rloo"), FakeModels(fail="grpo")
+    assert run(what, tmp_path, FakeModels(stop_after=0))[0] is False
+    done, said = run(what, tmp_path, models, jobs=2)
+    assert done
+    assert not models.asked, "this process has evaluated"
+    failures = [line for line in said if "left out" in line]
+    assert failures == [f"results/grpo/seed-{s}: left out of the levers: can't load it" for s in (0, 1)]
+    assert len(said) == 2 + 2 + 2 * 5
+    for seed in (0, 1):
+        rows = read_jsonl(tmp_path / "levers" / "rloo" / f"seed-{seed}.jsonl")
+        expected = {(0.0, 1.5), (0.0, 0.5), (0.25, 1.5), (0.25, 1.0), (0.25, 0.5)}
+        assert {(row["base_share"], row["temperature"]) for row in rows} == expected
+    with pytest.raises(UnsharpenError, match="has ended early"):
+        run(what, tmp_path, FakeModels(die=True), jobs=2)
 
 
 @pytest.mark.parametrize(

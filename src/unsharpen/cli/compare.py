@@ -45,7 +45,9 @@ def compare(
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose coefficients and rates on validation problems first.")
     ] = False,
-    jobs: Annotated[int, typer.Option(help="Runs at once; sensible with cores or GPU memory to spare.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(help="Runs (and evaluations at levers) at once; sensible with cores or GPU memory to spare.")
+    ] = 1,
     output: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("compare"),
     temperature: Annotated[
         list[float] | None,

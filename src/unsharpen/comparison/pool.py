@@ -91,14 +91,13 @@ class Pool:
         }
         log = self._log(cell)
         log.parent.mkdir(parents=True, exist_ok=True)
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
         with log.open("wb") as output:
             process = subprocess.Popen(
                 self.worker,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={"OMP_NUM_THREADS": threads, **_KEEP_FREED_MEMORY, **os.environ},
+                env={"OMP_NUM_THREADS": threads_each(self.jobs), **_KEEP_FREED_MEMORY, **os.environ},
                 start_new_session=True,  # Ctrl-C reaches it through this process alone
             )
         assert process.stdin is not None
@@ -133,6 +132,11 @@ class Pool:
 
     def _log(self, cell: Cell) -> Path:
         return self.store.work(cell).with_name(f"{cell.name}.log")
+
+
+def threads_each(jobs: int) -> str:
+    """How many threads each of several processes gets, as a value of ``OMP_NUM_THREADS``."""
+    return str(max(1, (os.cpu_count() or 1) // jobs))
 
 
 def _ending(code: int) -> str:

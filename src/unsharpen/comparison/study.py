@@ -29,7 +29,7 @@ class How:
         train: :func:`unsharpen.training.run.train`.
         check: raises on a configuration that the trainer would refuse.
         listener: hears of every step.
-        jobs: how many cells at once.
+        jobs: how many cells, and evaluations at the levers, at once.
         keep_models: keep the weights of finished cells.
         retry_failed: try failed cells again.
         elsewhere: another comparison, whose finished runs are taken over where they agree.
@@ -92,7 +92,7 @@ def _pull(study: Study, cells: Sequence[Cell], store: Store, how: How) -> bool:
     if study.levers:
         assert how.evaluator is not None
         try:
-            pull(study.levers, cells, store, evaluator=how.evaluator, say=how.say)
+            pull(study.levers, cells, store, evaluator=how.evaluator, say=how.say, jobs=how.jobs)
         except KeyboardInterrupt:
             return False
     return True

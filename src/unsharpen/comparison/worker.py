@@ -40,7 +40,7 @@ class _Outcome:
 def main(train: Train | None = None) -> int:
     """Train the cell that stands in the input as JSON; the exit code."""
     job = json.loads(sys.stdin.read())
-    threading.Thread(target=_stop_with, args=(job["parent"],), daemon=True).start()
+    threading.Thread(target=stop_with, args=(job["parent"],), daemon=True).start()
     return work(job, train or _real_train())
 
 
@@ -62,7 +62,7 @@ def _real_train() -> Train:
     return train
 
 
-def _stop_with(parent: int) -> None:
+def stop_with(parent: int) -> None:
     """Stop, with a checkpoint, when the process that started this one is gone."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
