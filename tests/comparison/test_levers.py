@@ -22,6 +22,7 @@ from unsharpen.comparison.results import load_results
 from unsharpen.comparison.spec import Study, read_study
 from unsharpen.comparison.study import How, run_study
 from unsharpen.errors import DataError, InputError, UnsharpenError
+from unsharpen.metrics import Interval
 from unsharpen.training.config import RunConfig
 from unsharpen.training.folder import read_jsonl
 
@@ -97,6 +98,20 @@ def test_of_some_methods(tmp_path: Path) -> None:
     models = FakeModels()
     run(study("grpo", "rloo", seeds=1, levers={**LEVERS, "methods": ["rloo"]}), tmp_path, models)
     assert [name for name, *_ in models.asked] == ["base"] * 2 + ["rloo"] * 5
+
+
+def test_some_seeds_and_some_mixed(tmp_path: Path) -> None:
+    models = FakeModels()
+    levers = {"temperatures": [0.5], "base_shares": [0.25], "average_seeds": True, "seeds": 2, "mixed": ["rloo"]}
+    run(study("grpo", "rloo", seeds=3, levers=levers), tmp_path, models)
+    asked = [(name, share, temperature) for name, share, temperature, _ in models.asked]
+    assert asked.count(("grpo", 0.0, 0.5)) == 2
+    assert [ask for ask in asked if ask[0] == "rloo x 2"] == [
+        ("rloo x 2", share, temperature) for share in (0.0, 0.25) for temperature in (1.0, 0.5)
+    ]
+    assert len(asked) == 1 + 2 + 2 * 3 + 4  # the base; grpo; rloo; their mean
+    lines = {line.label: line for line in load_lines(tmp_path, load_results(tmp_path))}
+    assert [len(lines["grpo"].evaluations[t]) for t in (1.0, 0.5)] == [2, 2]  # not the third seed, which has one
 
 
 def test_the_mean_of_the_seeds_is_one_more_model(tmp_path: Path) -> None:
@@ -188,6 +203,8 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"temperatures": []}, "levers: temperatures must be a list with at least one entry"),
         ({"temperatures": [0]}, "levers: temperatures must be a number above 0, found 0"),
         ({"methods": ["rloo"]}, "levers: methods must be among grpo; found 'rloo'"),
+        ({"mixed": ["rloo"]}, "levers: mixed must be among grpo; found 'rloo'"),
+        ({"seeds": 0}, "levers: seeds must be"),
         ({"average_seeds": 1}, "levers: average_seeds must be true or false, found 1"),
         ({"base_shares": [1.0]}, "base_shares must lie between 0 and 1, found 1.0"),
         ({"base_shares": [-0.5]}, "levers: base_shares must be a number above 0"),
@@ -234,6 +251,17 @@ def test_pass_at_equal_pass_at_1_by_hand(root: Path) -> None:
     np.testing.assert_array_equal(drawn, grpo.drawn[:, 7])
     beyond = Line("base", 0.0, 1.0, {1.0: [results.base]})
     assert pass_at_equal(beyond, grpo, 8, curves) is None
+    equal, levels = front_tables([beyond], results, curves)
+    assert equal.rows[0].values["Pass@64 at grpo's Pass@1"].startswith("Pass@1 .")
+    assert levels.rows[0].values["lowest − base"] == Interval(0.0, 0.0, 0.0)
+
+
+def test_evaluations_of_another_run_do_not_count(root: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "copy"))
+    path = copy / "levers" / "grpo" / "seed-1.jsonl"
+    path.write_text("".join(json.dumps({**row, "run": "another"}) + "\n" for row in read_jsonl(path)))
+    line = load_lines(copy, load_results(copy))[1]
+    assert (line.label, [len(e) for e in line.evaluations.values()]) == ("grpo", [1, 1, 1])
 
 
 def test_tables_figure_and_page(root: Path) -> None:
@@ -267,8 +295,9 @@ def test_a_comparison_without_levers_has_none_of_it(root: Path, tmp_path: Path) 
         ),
         (
             lambda row: {k: v for k, v in row.items() if k != "temperature"},
-            "with base_share, temperature and num_models",
+            "with run, base_share, temperature and num_models",
         ),
+        (lambda row: {**row, "base_share": None}, "line 1, must be an evaluation with run"),
         (lambda row: {**row, "num_correct": [65] * 24}, "seed-0.jsonl"),
     ],
 )

@@ -69,7 +69,7 @@ def test_the_best_tuned_reference_is_the_one_with_the_highest_pass_1(root: Path,
     assert (results.reference, results.best_reference) == ("grpo", "grpo-low-lr")
     means = {m: np.mean([counts(root, m, s)["num_correct"] for s in range(3)]) for m in ("grpo", "grpo-low-lr")}
     assert means["grpo-low-lr"] > means["grpo"]
-    assert shown[2].title.startswith("Minus grpo-low-lr (highest Pass@1 of grpo, grpo-low-lr")
+    assert shown[2].title.startswith("Minus grpo-low-lr (the best GRPO: highest Pass@1 of grpo, grpo-low-lr")
 
 
 def test_a_curve_over_seeds_is_the_mean_of_its_runs(root: Path) -> None:
@@ -106,13 +106,33 @@ def test_bands_are_terciles_of_the_number_of_solutions(root: Path, shown: list[T
     for name, inside in found:
         low, high = multiplicity[inside].min(), multiplicity[inside].max()
         assert name.startswith(f"{low} to {high} solutions ({inside.size} ")
-    row = next(row for row in shown[-1].rows if row.label == "rloo" and row.group == found[0][0])
+    minus = next(table for table in shown if table.name == "bands-minus-grpo")
+    row = next(row for row in minus.rows if row.label == "rloo" and row.group == found[0][0])
     inside = found[0][1]
     ours, theirs = (
         np.stack([pass_at_k(64, counts(root, m, s)["num_correct"], 64) for s in range(3)])[:, inside]
         for m in ("rloo", "grpo")
     )
-    assert row.values["Pass@64 − grpo"] == bootstrap_over_seeds(ours - theirs)
+    assert row.values["Pass@64"] == bootstrap_over_seeds(ours - theirs)
+    assert [table.name for table in shown[-3:]] == ["bands", "bands-minus-grpo", "bands-minus-grpo-low-lr"]
+
+
+def test_minus_the_base_and_its_lowest_point(root: Path, shown: list[Table]) -> None:
+    minus = next(table for table in shown if table.name == "minus-base")
+    values = {row.label: row.values for row in minus.rows}["rloo"]
+    means = {
+        k: np.mean([np.mean(pass_at_k(64, counts(root, "rloo", s)["num_correct"], k)) for s in range(3)])
+        - np.mean(pass_at_k(64, counts(root, "rloo", 0, 0)["num_correct"], k))
+        for k in range(1, 65)
+    }
+    assert values["Pass@8"].value == pytest.approx(means[8])
+    assert values["lowest"].value == pytest.approx(min(means.values()))
+    assert values["lowest"].low <= min(values[f"Pass@{k}"].low for k in (1, 8, 64)) + 0.01
+
+
+def test_the_settings_of_each_arm(shown: list[Table]) -> None:
+    settings = next(table for table in shown if table.name == "settings")
+    assert dict(settings.rows[0].values) == {"steps": "40", "learning rate": None, "coefficients": None}
 
 
 def test_differences_are_over_the_seeds_that_both_have(root: Path, tmp_path: Path) -> None:
@@ -142,15 +162,38 @@ def test_failed_cells_and_arms_are_shown_with_their_reason(root: Path, tmp_path:
         path = copy / f"failures/results/{name}.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"reason": "needs groups of <4> | more"}))
+    study = {"arms": [{"label": name, "seeds": [0, 1, 2]} for name in (*METHODS, "psr")]}
+    record = {"arms": [arm["label"] for arm in study["arms"]], "study": study, "reference": "psr"}
+    (copy / "study.json").write_text(json.dumps(record))
     results, found = write_report(copy)
+    assert results.notes == ["psr, the reference, has no finished run; grpo stands in for it"]
     rows = {row.label: row for row in found[0].rows}
     assert rows["rloo"].values[SEEDS] == "2 of 3"
+    assert rows["psr"].note == "no finished run yet"
     assert rows["pass-at-k"].note == "failed: seed-0: needs groups of <4> | more"
     assert "| pass-at-k | failed: seed-0: needs groups of <4> \\| more |" in to_markdown(found[0])
     page = (copy / "report.html").read_text()
     assert "rloo seed-2: needs groups of &lt;4&gt; | more" in page
     assert "rloo seed-2: needs groups" in (copy / "tables/results.md").read_text()
     assert [arm.label for arm in results.finished] == METHODS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("study.json", '{"arms": 5}', "study.json must list its arms"),
+        ("failures/results/rloo/seed-2.json", "[]", "must hold an object"),
+        ("results/rloo/seed-0/metrics.jsonl", '{"step": "x"}', "a whole number `step` in every line"),
+        ("results/rloo/seed-0/evaluation.jsonl", None, "must end with the evaluation of the finished run"),
+    ],
+)
+def test_broken_records_are_named(root: Path, tmp_path: Path, name: str, text: str | None, words: str) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "copy"))
+    path = copy / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(path.read_text()[:-30] if text is None else text + "\n")  # None: a torn last line
+    with pytest.raises(DataError, match=words):
+        load_results(copy)
 
 
 def test_what_can_not_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
@@ -218,10 +261,13 @@ def test_latex_is_escaped_and_balanced() -> None:
     text = to_latex(TABLE)
     assert r"ds\_x & -.250 {\scriptsize [-.30, -.20]} & .66 \\" in text
     assert r"\multicolumn{3}{l}{2 \& more} \\" in text
-    assert r"bad & \multicolumn{2}{l}{failed: a|b} \\" in text
+    assert r"bad & \multicolumn{2}{p{.6\textwidth}}{failed: a|b} \\" in text
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
     assert text.count("{") == text.count("}")
+    wide = to_latex(Table("w", "W", "", [TableRow("x", {f"c{i}": 1.0 for i in range(7)})]))
+    assert wide.index(r"\resizebox{\textwidth}{!}{%") < wide.index(r"\begin{tabular}")
+    assert wide.count("{") == wide.count("}")
     for line in text.splitlines():
         if line.endswith(r"\\") and "multicolumn" not in line:
             assert len(re.findall(r"(?<!\\)&", line)) == 2

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unsharpen.comparison.results import ArmResult, Results
-from unsharpen.metrics import Crossover
+from unsharpen.metrics import Crossover, Interval
 from unsharpen.metrics.bootstrap import resample_counts
 from unsharpen.metrics.pass_at_k import pass_at_k
 from unsharpen.reports import Evaluation
@@ -34,8 +34,8 @@ class Curves:
 
         curve_r(k) = sum_sp w_rs u_rp Pass@k_sp / sum_sp w_rs u_rp,  w, u: counts of seeds and problems drawn anew
 
-    Problems are shared by all; seeds by the arms that have them, so that differences are paired. The base has one
-    evaluation and varies with the problems alone. Reference: as for
+    Problems are shared by all, seeds by the arms that have equally many, so that differences are paired. The base has
+    one evaluation and varies with the problems alone. Reference: as for
     :func:`unsharpen.metrics.bootstrap_over_seeds`.
     """
 
@@ -51,7 +51,7 @@ class Curves:
         return np.concatenate(list(resample_counts(self.results.base.num_problems, self.num_resamples, self.seed)))
 
     def _weights(self, seeds: Sequence[Any]) -> Floats:
-        """[resamples, seeds]; the same for every arm with these seeds."""
+        """[resamples, seeds]; the same for every arm with equally many."""
         return np.concatenate(list(resample_counts(len(seeds), self.num_resamples, self.seed + 1)))
 
     @cached_property
@@ -104,6 +104,12 @@ def samples_needed(arm: Curve, other: Curve, k: int, level: float = 0.95) -> Cro
     """
     wanted, drawn = other.value[k - 1], other.drawn[:, k - 1 : k]
     return _interval(arm.value >= wanted - _TIE, arm.drawn >= drawn - _TIE, level)
+
+
+def drawn_interval(value: float, drawn: Floats) -> Interval:
+    """A value with the central 95 % of what it was under the resamples [R]."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))
 
 
 def _interval(reached: NDArray[np.bool_], drawn: NDArray[np.bool_], level: float) -> Crossover:

@@ -168,6 +168,9 @@ def levers_figure(lines: Sequence[Line], results: Results, curves: Curves) -> An
         axes.set_ylabel(f"Pass@{k}")
         title = "The same models, sampled hotter (left) and colder (right)"
         axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK)
+        if len(shares) > 1 or any(line.averaged for line in lines):
+            note = "dashed: with a share of the base's weights; thick: the mean of the seeds' weights"
+            figure.supxlabel(note, fontsize=9, color=QUIET)
         _name(axes, ends)
     return figure
 
@@ -258,7 +261,7 @@ def _name(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> None:
         axes.annotate(
             text, (x, y), (1.05, place), xycoords="data", textcoords=to_data, va="center", fontsize=9.5,
             color=darker(colour), fontweight="bold", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6, "relpos": (0, 0.5), "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": QUIET, "lw": 0.6, "ls": ":", "relpos": (0, 0.5), "shrinkB": 3},
         )  # fmt: skip
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unsharpen.comparison.curves import Curve, Curves, Floats
+from unsharpen.comparison.curves import Curve, Curves, Floats, drawn_interval
 from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER
 from unsharpen.comparison.results import Results
-from unsharpen.comparison.summary import SEEDS, many, shown_ks
+from unsharpen.comparison.store import scored
+from unsharpen.comparison.summary import LOWEST, SEEDS, many, shown_ks
 from unsharpen.comparison.tables import Table, TableRow, Value
 from unsharpen.errors import DataError
-from unsharpen.metrics import Interval
+from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports import Evaluation
 from unsharpen.reports.runs import parse_evaluation
 from unsharpen.training.folder import read_jsonl
@@ -48,83 +48,118 @@ class Line:
 def load_lines(root: Path, results: Results) -> list[Line]:
     """The base and the arms, as far as they were evaluated beyond their runs; nothing where no lever was pulled.
 
+    A line holds the seeds that have all of its temperatures. Evaluations of models that were trained again don't
+    count.
+
     Raises:
         DataError: a malformed line, or one about other problems.
     """
-    found = [_line(BASE, 0.0, [results.base], [root / FOLDER / f"{BASE}.jsonl"], results)]
+    folder, untrained = root / FOLDER, {scored(run.path, 0) for arm in results.finished for run in arm.runs.values()}
+    found = _lines(BASE, [(results.base, _rows(folder / f"{BASE}.jsonl", untrained, results))])
     for arm in results.finished:
-        paths = [root / FOLDER / arm.label / f"seed-{seed}.jsonl" for seed in arm.seeds]
-        shares = sorted({0.0, *(row["base_share"] for path in paths for row in _rows(path))})
-        found += [_line(arm.label, share, arm.finals(), paths, results) for share in shares]
-        mean = root / FOLDER / arm.label / f"{AVERAGE}.jsonl"
-        shares = sorted({row["base_share"] for row in _rows(mean)})
-        found += [_line(arm.label, share, arm.finals()[:1], [mean], results, averaged=True) for share in shares]
+        marks = {seed: scored(run.path) for seed, run in arm.runs.items()}
+        own = [
+            (final, _rows(folder / arm.label / f"seed-{seed}.jsonl", {marks[seed]}, results))
+            for seed, final in zip(arm.seeds, arm.finals(), strict=True)
+        ]
+        found += _lines(arm.label, own)
+        means = _rows(folder / arm.label / f"{AVERAGE}.jsonl", set(marks.values()), results)
+        found += _lines(arm.label, [(own[0][0], means)], averaged=True)
     return [line for line in found if len(line.evaluations) > 1 or line.base_share or line.averaged]
 
 
-def _line(
-    arm: str,
-    share: float,
-    finals: Sequence[Evaluation],
-    paths: Sequence[Path],
-    results: Results,
-    *,
-    averaged: bool = False,
-) -> Line:
-    """Of each temperature, the evaluations of the runs that have it."""
-    seeds = 0
-    own = float(finals[0].settings.get("temperature", 1.0))
-    evaluations: dict[float, list[Evaluation]] = {}
-    for final, path in zip(finals, paths, strict=True):
-        if share == 0 and not averaged:
-            evaluations.setdefault(own, []).append(final)
-        for row in _rows(path):
-            if row["base_share"] == share:
-                evaluation = parse_evaluation({**row, "step": final.step}, str(path))
-                if not evaluation.same_problems(results.base):
-                    raise DataError(f"{path} must be about the problems of the comparison", hint="delete it")
-                evaluations.setdefault(float(row["temperature"]), []).append(evaluation)
-                seeds = int(row["num_models"]) if averaged else 0
-    return Line(arm, share, own, evaluations, seeds)
+_Row = tuple[float, float, int, Evaluation]  # share of the base, temperature, number of models, what it scored
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_jsonl(path)
-    if not all(isinstance(row, dict) and {"base_share", "temperature", "num_models"} <= row.keys() for row in rows):
-        raise DataError(f"{path} must hold evaluations with base_share, temperature and num_models", hint="delete it")
-    return rows
+def _lines(arm: str, models: Sequence[tuple[Evaluation, list[_Row]]], *, averaged: bool = False) -> list[Line]:
+    """One line for each share of the base; ``models`` has the run's own evaluation and the others of each seed."""
+    own = float(models[0][0].settings.get("temperature", 1.0))
+    shares = {row[0] for _, rows in models for row in rows} | (set() if averaged else {0.0})
+    found = []
+    for share in sorted(shares):
+        seeds: list[dict[float, Evaluation]] = [
+            ({own: final} if share == 0 and not averaged else {}) | {row[1]: row[3] for row in rows if row[0] == share}
+            for final, rows in models
+        ]
+        most = max(seeds, key=len)
+        whole = [seed for seed in seeds if seed.keys() == most.keys()]
+        num = max((row[2] for _, rows in models for row in rows), default=0) if averaged else 0
+        found.append(Line(arm, share, own, {t: [seed[t] for seed in whole] for t in most}, num))
+    return found
+
+
+def _rows(path: Path, marks: set[str], results: Results) -> list[_Row]:
+    """The evaluations in a file whose models all carry one of the marks."""
+    found = []
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            if not set(row["run"].split("+")) <= marks:
+                continue
+            place = (float(row["base_share"]), float(row["temperature"]), int(row["num_models"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path}, line {number}, must be an evaluation with run, base_share, temperature and num_models; "
+                f"found {error!r}",
+                hint="delete the file; the comparison makes it again",
+            ) from error
+        evaluation = parse_evaluation({**row, "step": 0}, f"{path}, line {number}")
+        if not evaluation.same_problems(results.base):
+            raise DataError(f"{path} must be about the problems of the comparison", hint="delete it")
+        found.append((*place, evaluation))
+    return found
 
 
 def front_tables(lines: Sequence[Line], results: Results, curves: Curves) -> list[Table]:
     """Levels at every point; and Pass@k at the Pass@1 of the reference and of the best-tuned one."""
-    if not lines:
-        return []
+    return [_equal_table(lines, results, curves), _levels_table(lines, results, curves)] if lines else []
+
+
+def _levels_table(lines: Sequence[Line], results: Results, curves: Curves) -> Table:
     points = []
     for line in lines:
         for temperature in line.temperatures:
             evaluations = line.evaluations[temperature]
             values: dict[str, Value] = {"temperature": f"{temperature:g}", SEEDS: str(len(evaluations))}
             curve = curves.over(evaluations)
-            values |= {f"Pass@{k}": _interval(curve.value[k - 1], curve.drawn[:, k - 1]) for k in shown_ks(results)}
-            points.append(TableRow(line.label, values))
-    caption = "The models as they are, sampled at other temperatures, and with a share of the base in their weights."
-    levels = Table("levers", "Levers that need no training", caption, points)
+            values |= {
+                f"Pass@{k}": drawn_interval(curve.value[k - 1], curve.drawn[:, k - 1]) for k in shown_ks(results)
+            }
+            above, drawn = curve.value - curves.base.value, (curve.drawn - curves.base.drawn).min(axis=1)
+            points.append(TableRow(line.label, {**values, f"{LOWEST} − base": drawn_interval(above.min(), drawn)}))
+    caption = (
+        "The models as they are, sampled at other temperatures, and with a share of the base in their weights. "
+        f"{LOWEST} − base: of the differences to the base at its own temperature, over k = 1 to {results.num_samples}."
+    )
+    return Table("levers", "Levers that need no training", caption, points)
+
+
+def _equal_table(lines: Sequence[Line], results: Results, curves: Curves) -> Table:
     k, rows = many(results), []
-    opponents = [results.arm(label) for label in (results.reference, results.best_reference) if label is not None]
+    theirs = {}
+    for label in (results.reference, results.best_reference):
+        if label is not None:
+            line = next((line for line in lines if line.label == label), None)  # the same seeds as the others' lines
+            theirs[label] = curves.over(line.evaluations[line.own]) if line else curves.of(results.arm(label))
     for line in lines:
         matched: dict[str, Value] = {}
-        for opponent in opponents:
-            theirs = curves.of(opponent)
-            ours = pass_at_equal(line, theirs, k, curves)
-            matched[f"Pass@{k} at {opponent.label}'s Pass@1"] = ours and _interval(*ours)
-            matched[f"− {opponent.label}"] = None
-            if ours and line.label != opponent.label:
-                difference = (ours[0] - theirs.value[k - 1], ours[1] - theirs.drawn[:, k - 1])
-                matched[f"− {opponent.label}"] = _interval(*difference)
+        for label, other in theirs.items():
+            ours = pass_at_equal(line, other, k, curves)
+            matched[f"Pass@{k} at {label}'s Pass@1"] = drawn_interval(*ours) if ours else _reach(line, curves)
+            matched[f"− {label}"] = None
+            if ours and line.label != label:
+                matched[f"− {label}"] = drawn_interval(ours[0] - other.value[k - 1], ours[1] - other.drawn[:, k - 1])
         rows.append(TableRow(line.label, matched))
-    where = " and ".join(f"{arm.label} {curves.of(arm).value[0]:.3f}" for arm in opponents)
-    caption = f"Interpolated between temperatures; no value where none reaches that Pass@1 ({where})."
-    return [Table("equal", f"Pass@{k} at equal Pass@1", caption, rows), levels]
+    where = " and ".join(f"{label} {other.value[0]:.3f}" for label, other in theirs.items())
+    caption = (
+        f"Interpolated between temperatures, at the Pass@1 of {where}; for lines that do not have it, the Pass@1 that "
+        "they have. In a resample in which it lies beyond a line's end, the end counts."
+    )
+    return Table("equal", f"Pass@{k} at equal Pass@1", caption, rows)
+
+
+def _reach(line: Line, curves: Curves) -> str:
+    found = [curves.over(evaluations).value[0] for evaluations in line.evaluations.values()]
+    return f"Pass@1 {format_number(min(found), 3)} to {format_number(max(found), 3)}"
 
 
 def pass_at_equal(line: Line, other: Curve, k: int, curves: Curves) -> tuple[float, Floats] | None:
@@ -146,8 +181,3 @@ def pass_at_equal(line: Line, other: Curve, k: int, curves: Curves) -> tuple[flo
 def _interpolate(at: float, x: Floats, y: Floats) -> float:
     order = np.argsort(x)
     return float(np.interp(at, x[order], y[order]))
-
-
-def _interval(value: float, drawn: Floats) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(value), float(low), float(high))

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from unsharpen.comparison.cells import Cell, fingerprint
+from unsharpen.comparison.cells import Cell
 from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER, Levers
 from unsharpen.comparison.pool import threads_each
-from unsharpen.comparison.store import Store
+from unsharpen.comparison.store import Store, scored
 from unsharpen.comparison.worker import stop_with
 from unsharpen.errors import UnsharpenError
 from unsharpen.training.config import RunConfig
@@ -95,20 +95,20 @@ def pull(
 
 def _subjects(levers: Levers, finished: Sequence[Cell], store: Store, say: Callable[[str], None]) -> Iterator[_Subject]:
     folder = store.root / FOLDER
-    yield _Subject(BASE, folder / f"{BASE}.jsonl", (), finished[0], _identity(store, finished[0], 0))
+    yield _Subject(BASE, folder / f"{BASE}.jsonl", (), finished[0], _scored(store, finished[0], 0))
     kept: dict[str, list[_Subject]] = {}
     for cell in finished:
-        if not levers.include(cell.arm):
+        if not levers.include(cell.arm) or len(kept.get(cell.arm, ())) == levers.seeds:
             continue
         if not (weights := store.root / "models" / cell.path).is_dir():
             say(f"{cell}: no weights were kept; left out of the levers")
             continue
         path = folder / cell.arm / f"{cell.name}.jsonl"
-        subject = _Subject(str(cell), path, (weights,), cell, _identity(store, cell))
+        subject = _Subject(str(cell), path, (weights,), cell, _scored(store, cell))
         kept.setdefault(cell.arm, []).append(subject)
         yield subject
     for arm, seeds in kept.items():
-        if levers.average_seeds and len(seeds) > 1:
+        if levers.average_seeds and levers.mixes(arm) and len(seeds) > 1:
             models = tuple(model for seed in seeds for model in seed.models)
             run = "+".join(seed.run for seed in seeds)
             yield _Subject(
@@ -125,7 +125,7 @@ def _missing(levers: Levers, subject: _Subject) -> Iterator[_Point]:
     known = {(row["base_share"], row["temperature"]) for row in rows}
     if len(subject.models) < 2:
         known.add((0.0, own))  # the run's own evaluation
-    for share, temperature in levers.points(own):
+    for share, temperature in levers.points(own, mixed=levers.mixes(subject.cell.arm)):
         if (share, temperature) not in known and (subject.models or not share):
             yield _Point(subject, share, temperature)
 
@@ -180,8 +180,7 @@ def _evaluate_here(evaluator: MakeEvaluator, point: _Point) -> dict[str, Any] | 
     return _evaluate(_made, evaluator, point)
 
 
-def _identity(store: Store, cell: Cell, line: int = -1) -> str:
-    """Tells a run from one that was trained in its place: by what it scored, which no later version of us changes."""
+def _scored(store: Store, cell: Cell, line: int = -1) -> str:
     record = store.record(cell)
     assert record is not None
-    return fingerprint(read_jsonl(record / "evaluation.jsonl")[line])
+    return scored(record, line)

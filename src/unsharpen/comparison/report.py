@@ -23,8 +23,8 @@ from unsharpen.training.folder import write_atomically
 GLOSSARY = {
     "Pass@k": "The chance that at least one of k samples is correct, estimated without bias from n samples; Pass@1 is "
     "the mean over samples.",
-    "Intervals": "95 % bootstrap over problems and seeds, drawn independently. With S seeds the spread between seeds "
-    "is understated by about (S - 1) / S.",
+    "Intervals": "95 % bootstrap over problems and seeds, drawn independently. With S seeds the variance between seeds "
+    "comes out (S - 1) / S times too small; with one it is not in at all.",
     "distinct, effective": "Different correct solutions among the samples of a problem, mean over all problems; and "
     "1 / Σq² over their shares q, mean over the problems with two correct samples or more.",
     "base catches up at k": "The smallest k at which the model before training is at least as good as the mean of the "
@@ -33,7 +33,9 @@ GLOSSARY = {
     "four times fewer.",
     "equal Pass@1": "A model that is sampled colder gains Pass@1 and loses Pass@k. Where two have the same Pass@1, the "
     "one with more Pass@k has kept more; `base` is the untouched model, which every method has to beat there.",
-    "s / step": "Median seconds of an optimiser step, completions included, on the machine of the runs.",
+    "s / step": "Seconds of an optimiser step, completions included, on the machine of the runs: their 10 % quantile, "
+    "as other work on it slows many of them.",
+    "lowest": "The smallest difference to the base over all k: 0 or more means that the base is nowhere better.",
 }
 
 _WIDE = "main { max-width: 78rem; } td, th { padding: .35rem .5rem; }\n"
@@ -100,7 +102,8 @@ def page(results: Results, found: Sequence[Table], drawn: dict[str, tuple[Any, s
     config = results.finished[0].first.config
     facts = [f"{key} {config[key]}" for key in ("task", "model") if key in config]
     facts += [f"{results.base.num_problems} problems", f"{results.num_samples} samples each", *results.notes]
-    title = f"{len(results.arms)} methods compared"
+    unfinished = any(not arm.runs and not arm.failures for arm in results.arms)
+    title = f"{len(results.finished)} of {len(results.arms)} methods so far" if unfinished else "Methods compared"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.comparison.cells import RESULTS, TUNING
+from unsharpen.comparison.cells import RESULTS, TUNING, recorded
+from unsharpen.comparison.store import is_finished, read_object
 from unsharpen.comparison.study import read_study_record
 from unsharpen.errors import DataError, InputError
 from unsharpen.reports import Evaluation, Run, load_run
@@ -26,11 +27,13 @@ class ArmResult:
         label: the name in tables.
         runs: seed -> run.
         failures: (seed or setting, reason) of each cell that failed.
+        num_planned: how many runs the study wants; 0 where there is no study.
     """
 
     label: str
     runs: Mapping[int, Run]
     failures: Sequence[tuple[str, str]] = ()
+    num_planned: int = 0
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -55,9 +58,9 @@ class ArmResult:
 
     @property
     def seconds_per_step(self) -> float:
-        """Median over the steps of all runs; NaN where it was not logged."""
+        """10 % quantile over the steps of all runs, as other work slows many of them; NaN where it was not logged."""
         times = [row["step_time"] for run in self.runs.values() for row in run.metrics if "step_time" in row]
-        return float(np.median(times)) if times else float("nan")
+        return float(np.quantile(times, 0.1)) if times else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Results:
     """A comparison as its records tell it.
 
     Attributes:
-        arms: in the order of the study; those without a finished run are here too, with their failures.
+        arms: in the order of the study; those without a finished run are here too, with their failures if any.
         base: the evaluation of the model that all started from.
         reference: label of the arm that the others are compared with.
         best_reference: label of the best-tuned plain variant of it; None where there is only one.
@@ -114,6 +117,7 @@ def load_results(root: Path) -> Results:
     for path in sorted((root / RESULTS).glob("*/*/config.json")):
         run = load_run(path.parent)
         notes += run.notes
+        _check_whole(run)
         seed = run.config.get("seed")
         mine = runs.setdefault(path.parent.parent.name, {})
         if type(seed) is not int or seed in mine:
@@ -122,17 +126,45 @@ def load_results(root: Path) -> Results:
     if not runs:
         raise InputError(f"{root} holds no finished run", hint="a comparison keeps them in results/<method>/seed-<n>/")
     failures = _failures(root, runs)
-    known = [str(label) for label in record.get("arms") or []]
-    order = [label for name in known for label in sorted({*runs, *failures}) if _belongs(label, name)]
-    order = list(dict.fromkeys([*order, *sorted({*runs, *failures})]))
+    planned = _planned(record)
+    there = sorted({*runs, *failures})
+    order = [label for name in planned for label in ([x for x in there if _belongs(x, name)] or [name])]
     arms = [
-        ArmResult(label, dict(sorted(runs.get(label, {}).items())), tuple(failures.get(label, ()))) for label in order
+        ArmResult(
+            label,
+            dict(sorted(runs.get(label, {}).items())),
+            tuple(failures.get(label, ())),
+            next((num for name, num in planned.items() if _belongs(label, name)), 0),
+        )
+        for label in dict.fromkeys([*order, *there])
     ]
     finished = [arm for arm in arms if arm.runs]
     base = _check_problems(finished)
     reference = _reference(record.get("reference"), finished)
+    if not _belongs(reference, wanted := str(record.get("reference", reference))):
+        notes.append(f"{wanted}, the reference, has no finished run; {reference} stands in for it")
     best, how = _best_reference(record.get("best_reference"), reference, finished)
     return Results(arms, base, reference, best, how, record.get("rule"), notes)
+
+
+def _planned(record: Mapping[str, Any]) -> dict[str, int]:
+    """Label -> number of runs, in the order of the study."""
+    try:
+        labels = [str(label) for label in record.get("arms") or []]
+        seeds = {str(arm["label"]): len(arm["seeds"]) for arm in (record.get("study") or {}).get("arms", [])}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"study.json must list its arms: {error!r}", hint="the next start writes it anew") from error
+    return {label: seeds.get(label, 0) for label in labels}
+
+
+def _check_whole(run: Run) -> None:
+    if not is_finished(run.path, recorded(run.config)):
+        raise DataError(
+            f"{run.path / 'evaluation.jsonl'} must end with the evaluation of the finished run, and does not",
+            hint="move that folder away; the comparison makes the run again",
+        )
+    if any(type(row.get("step")) is not int for row in run.metrics):
+        raise DataError(f"{run.path / 'metrics.jsonl'} must hold a whole number `step` in every line")
 
 
 def _belongs(label: str, name: str) -> bool:
@@ -148,8 +180,7 @@ def _failures(root: Path, runs: Mapping[str, Mapping[int, Run]]) -> dict[str, li
             label, name = path.parent.name, path.stem
             if stage == TUNING and (label in runs or label in found):
                 continue
-            values = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault(label, []).append((name, str(values.get("reason"))))
+            found.setdefault(label, []).append((name, str(read_object(path).get("reason"))))
     return found
 
 
@@ -177,12 +208,12 @@ def _reference(wanted: str | None, arms: Sequence[ArmResult]) -> str:
 def _best_reference(wanted: str | None, reference: str, arms: Sequence[ArmResult]) -> tuple[str | None, str]:
     """The strongest plain variant of the reference, in its favour: the highest Pass@1 on the test problems."""
     if wanted is not None and wanted in [arm.label for arm in arms]:
-        return (None, "") if wanted == reference else (wanted, "named by the study")
+        return (None, "") if wanted == reference else (wanted, "the best GRPO, named by the study")
     plain = [arm for arm in arms if arm.method in PLAIN or arm.label == reference]
     best = max(plain, key=lambda arm: float(arm.pass_at(1).mean()))
     if best.label == reference:
         return None, ""
-    return best.label, f"highest Pass@1 of {', '.join(arm.label for arm in plain)} on the test problems"
+    return best.label, f"the best GRPO: highest Pass@1 of {', '.join(arm.label for arm in plain)} on the test problems"
 
 
 def dynamics(arm: ArmResult, column: str, window: int = 20) -> tuple[Floats, Floats]:

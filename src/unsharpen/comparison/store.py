@@ -59,8 +59,8 @@ class Store:
             self._records = {}
             for stage in (TUNING, RESULTS):
                 for path in sorted((self.root / stage).glob("*/*/config.json")):
-                    values = recorded(_read_object(path))
-                    if _is_finished(path.parent, values):
+                    values = recorded(read_object(path))
+                    if is_finished(path.parent, values):
                         self._records.setdefault(fingerprint(values), path.parent)
         return self._records
 
@@ -84,7 +84,7 @@ class Store:
                     if folder == self.root / cell.path and folder.exists() and any(folder.iterdir()):
                         raise InputError(f"{folder} is not empty and holds no run", hint="move that folder away")
                     continue
-                found = recorded(_read_object(folder / "config.json"))
+                found = recorded(read_object(folder / "config.json"))
                 if fingerprint(found) != cell.fingerprint:
                     changed = "; ".join(differences(found, plain(cell.config)))
                     raise InputError(
@@ -99,7 +99,7 @@ class Store:
         path = self._failure_path(cell)
         if not path.exists():
             return None
-        record = _read_object(path)
+        record = read_object(path)
         return str(record.get("reason")) if record.get("fingerprint") == cell.fingerprint else None
 
     def fail(self, cell: Cell, reason: str) -> None:
@@ -211,7 +211,7 @@ class Store:
 def _write_record(work: RunFolder, record: RunFolder, cell: Cell) -> None:
     rows = [{k: _short(v) for k, v in row.items() if _KEPT.fullmatch(k)} for row in read_jsonl(work.metrics)]
     record.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    config = {**_read_object(work.config), "command": train_command(cell.config)}
+    config = {**read_object(work.config), "command": train_command(cell.config)}
     own = config.get("grpo_config", {})
     config["grpo_config"] = {key: value for key, value in own.items() if not key.endswith("_dir")}
     record.config.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -223,7 +223,12 @@ def _short(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def _is_finished(folder: Path, values: dict[str, Any]) -> bool:
+def scored(folder: Path, line: int = -1) -> str:
+    """Tells a run from one that was trained in its place: by what it scored, which no later version of us changes."""
+    return fingerprint(read_jsonl(folder / "evaluation.jsonl")[line])
+
+
+def is_finished(folder: Path, values: dict[str, Any]) -> bool:
     """Whether the last evaluation is that of the end."""
     rows = read_jsonl(folder / "evaluation.jsonl")
     if not rows or rows[-1]["step"] == 0 or rows[-1]["num_samples"] != values.get("eval_samples"):
@@ -233,10 +238,15 @@ def _is_finished(folder: Path, values: dict[str, Any]) -> bool:
 
 
 def _base_of(folder: Path) -> str:
-    return base_fingerprint(recorded(_read_object(folder / "config.json")))
+    return base_fingerprint(recorded(read_object(folder / "config.json")))
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        DataError: it can't be read, or holds something else.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

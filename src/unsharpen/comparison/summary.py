@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.comparison.curves import Curves, crossover, samples_needed
+from unsharpen.comparison.curves import Curves, crossover, drawn_interval, samples_needed
 from unsharpen.comparison.results import ArmResult, Floats, Results
 from unsharpen.comparison.tables import Table, TableRow, Value
 from unsharpen.metrics import Interval, bootstrap_mean, bootstrap_over_seeds
@@ -15,7 +15,9 @@ from unsharpen.reports import Evaluation
 
 KS = (1, 8, 64, 128)
 DISTINCT, EFFECTIVE = "distinct", "effective"
-CATCH_UP, SECONDS, SEEDS = "base catches up at k", "s / step", "seeds"
+CATCH_UP, LOWEST, SECONDS, SEEDS = "base catches up at k", "lowest", "s / step", "seeds"
+_OF_THE_STD = ("ddof", "eps")
+_PAIRED = "paired by problem and by the seeds that both have; 95 % bootstrap intervals"
 BASE = "base"
 
 
@@ -33,11 +35,12 @@ def many(results: Results) -> int:
 def tables(results: Results, curves: Curves | None = None) -> list[Table]:
     """All tables of a comparison, in the order to read them."""
     curves = curves or Curves(results)
-    found = [main_table(results, curves), difference_table(results, results.reference)]
+    opponents = {results.reference: ""}
     if results.best_reference is not None:
-        found.append(difference_table(results, results.best_reference, results.how_best))
-    if (bands := band_table(results)) is not None:
-        found.append(bands)
+        opponents[results.best_reference] = results.how_best
+    found = [main_table(results, curves)]
+    found += [difference_table(results, opponent, how) for opponent, how in opponents.items()]
+    found += [base_table(results, curves), settings_table(results), *band_tables(results, list(opponents))]
     return [table for table in found if table.rows]
 
 
@@ -49,7 +52,7 @@ def main_table(results: Results, curves: Curves) -> Table:
     rows = [TableRow(BASE, {SEEDS: None, **_base_levels(results, list(columns))})]
     for arm in results.arms:
         if not arm.runs:
-            rows.append(TableRow(arm.label, {}, note=failed_note(arm)))
+            rows.append(TableRow(arm.label, {}, note=failed_note(arm) if arm.failures else "no finished run yet"))
             continue
         levels = {column: _over_seeds(values) for column, values in _columns(results, arm).items()}
         seconds = arm.seconds_per_step
@@ -66,57 +69,102 @@ def main_table(results: Results, curves: Curves) -> Table:
             )
         )
     caption = (
-        f"{results.base.num_problems} problems, {results.num_samples} samples each; means with 95 % bootstrap "
-        "intervals over problems and seeds (the base: over problems). distinct, effective: correct solutions."
+        f"{results.base.num_problems} {_split(results)}problems, {results.num_samples} samples each"
+        f"{_sampling(results)}; means with 95 % bootstrap intervals over problems and seeds (the base, and rows of one "
+        "seed: over problems). distinct, effective: correct solutions; effective over problems with two or more "
+        "correct samples."
     )
     return Table("main", "Methods", caption, rows)
 
 
 def difference_table(results: Results, opponent: str, how: str = "") -> Table:
     """Each arm minus one of them, paired by problem and by the seeds that both have."""
+    rows = _differences(results, opponent, shown_ks(results), diversity=(DISTINCT, EFFECTIVE))
+    title = f"Minus {opponent}" + (f" ({how})" if how else "")
+    return Table(f"minus-{opponent}", title, f"Differences of means, {_PAIRED}.", rows)
+
+
+def base_table(results: Results, curves: Curves) -> Table:
+    """Each arm minus the base, and the lowest such difference over all k: below 0 the base is better somewhere."""
+    rows = []
+    for arm in results.finished:
+        curve = curves.of(arm)
+        above, drawn = curve.value - curves.base.value, curve.drawn - curves.base.drawn
+        values: dict[str, Value] = {SEEDS: _seeds(arm)}
+        values |= {f"Pass@{k}": drawn_interval(above[k - 1], drawn[:, k - 1]) for k in shown_ks(results)}
+        rows.append(TableRow(arm.label, {**values, LOWEST: drawn_interval(above.min(), drawn.min(axis=1))}))
+    caption = (
+        f"Differences of means to the model before training, paired by problem; {LOWEST}: over k = 1 to "
+        f"{results.num_samples}; 95 % bootstrap intervals."
+    )
+    return Table("minus-base", "Minus the base", caption, rows)
+
+
+def settings_table(results: Results) -> Table:
+    """What each arm was trained with."""
+    rows = []
+    for arm in results.finished:
+        config = arm.first.config
+        rate = (config.get("grpo_config") or config.get("trl") or {}).get("learning_rate")
+        given = {key: value for key, value in (config.get("method_args") or {}).items() if key not in _OF_THE_STD}
+        coefficients = ", ".join(f"{key} {value}" for key, value in given.items())
+        values: dict[str, Value] = {
+            "steps": str(arm.first.final.step),
+            "learning rate": None if rate is None else f"{rate:g}",
+            "coefficients": coefficients or None,
+        }
+        rows.append(TableRow(arm.label, values))
+    return Table("settings", "Settings", "Of the test runs, as given or chosen.", rows)
+
+
+def band_tables(results: Results, opponents: Sequence[str]) -> list[Table]:
+    """Levels, and differences to each opponent, by how many solutions a problem has; none where that is not known."""
+    found = bands(results)
+    ks = sorted({1, min(8, results.num_samples), many(results)})
+    levels = []
+    for name, inside in found:
+        base: dict[str, Value] = {SEEDS: None}
+        base |= {f"Pass@{k}": bootstrap_mean(results.base.pass_at(k)[inside]) for k in ks}
+        levels.append(TableRow(BASE, {**base, EFFECTIVE: _mean(results.base.effective_solutions[inside])}, name))
+        for arm in results.finished:
+            values: dict[str, Value] = {SEEDS: _seeds(arm)}
+            values |= {f"Pass@{k}": _over_seeds(arm.pass_at(k)[:, inside]) for k in ks}
+            values[EFFECTIVE] = _over_seeds(np.stack([e.effective_solutions for e in arm.finals()])[:, inside])
+            levels.append(TableRow(arm.label, values, name))
+    groups = "Problems in three groups by how many different solutions they have (terciles)"
+    tables = [Table("bands", "By the number of solutions", f"{groups}; 95 % bootstrap intervals.", levels)]
+    for opponent in opponents:
+        rows = [
+            row
+            for name, inside in found
+            for row in _differences(results, opponent, ks, diversity=(EFFECTIVE,), inside=inside, group=name)
+        ]
+        title = f"Minus {opponent}, by the number of solutions"
+        tables.append(Table(f"bands-minus-{opponent}", title, f"{groups}; differences {_PAIRED}.", rows))
+    return tables
+
+
+def _differences(
+    results: Results,
+    opponent: str,
+    ks: Sequence[int],
+    *,
+    diversity: Sequence[str],
+    inside: NDArray[np.int64] | slice = slice(None),
+    group: str = "",
+) -> list[TableRow]:
     other = results.arm(opponent)
     rows = []
     for arm in results.finished:
         shared = [seed for seed in arm.seeds if seed in other.seeds]
         if arm is other or not shared:
             continue
-        ours, theirs = _columns(results, arm, shared), _columns(results, other, shared)
+        ours, theirs = _columns(results, arm, shared, ks), _columns(results, other, shared, ks)
         values: dict[str, Value] = {SEEDS: str(len(shared))}
-        values |= {column: _over_seeds(ours[column] - theirs[column]) for column in ours}
-        rows.append(TableRow(arm.label, values))
-    caption = "Differences of means, paired by problem and by the seeds that both have; 95 % bootstrap intervals."
-    title = f"Minus {opponent}" + (f" ({how})" if how else "")
-    return Table(f"minus-{opponent}", title, caption, rows)
-
-
-def band_table(results: Results) -> Table | None:
-    """Levels and differences to the reference by how many solutions a problem has; None where that is not known."""
-    found = bands(results)
-    if not found:
-        return None
-    k, reference = many(results), results.arm(results.reference)
-    rows = []
-    for name, inside in found:
-        levels = {f"Pass@{j}": bootstrap_mean(results.base.pass_at(j)[inside]) for j in sorted({1, k})}
-        rows.append(TableRow(BASE, {**levels, EFFECTIVE: _mean(results.base.effective_solutions[inside])}, name))
-        for arm in results.finished:
-            shared = [seed for seed in arm.seeds if seed in reference.seeds]
-            values: dict[str, Value] = {}
-            for j in sorted({1, k}):
-                values[f"Pass@{j}"] = _over_seeds(arm.pass_at(j)[:, inside])
-            values[EFFECTIVE] = _over_seeds(np.stack([e.effective_solutions for e in arm.finals()])[:, inside])
-            for j in sorted({1, k}):
-                column = f"Pass@{j} − {reference.label}"
-                values[column] = None
-                if arm is not reference and shared:
-                    difference = arm.pass_at(j, shared) - reference.pass_at(j, shared)
-                    values[column] = _over_seeds(difference[:, inside])
-            rows.append(TableRow(arm.label, values, name))
-    caption = (
-        "Problems in three groups by how many different solutions they have (terciles); differences paired by problem "
-        "and seed; 95 % bootstrap intervals."
-    )
-    return Table("bands", "By the number of solutions", caption, rows)
+        for column in (*(f"Pass@{k}" for k in ks), *diversity):
+            values[column] = _over_seeds((ours[column] - theirs[column])[:, inside])
+        rows.append(TableRow(arm.label, values, group))
+    return rows
 
 
 def bands(results: Results) -> list[tuple[str, NDArray[np.int64]]]:
@@ -140,10 +188,12 @@ def failed_note(arm: ArmResult) -> str:
     return "failed: " + "; ".join(f"{name}: {reason}" for name, reason in arm.failures)
 
 
-def _columns(results: Results, arm: ArmResult, seeds: Sequence[int] | None = None) -> dict[str, Floats]:
+def _columns(
+    results: Results, arm: ArmResult, seeds: Sequence[int] | None = None, ks: Sequence[int] = ()
+) -> dict[str, Floats]:
     """Column -> [seeds, problems]."""
     finals = arm.finals(seeds)
-    table = {f"Pass@{k}": arm.pass_at(k, seeds) for k in shown_ks(results)}
+    table = {f"Pass@{k}": arm.pass_at(k, seeds) for k in ks or shown_ks(results)}
     table[DISTINCT] = np.stack([e.distinct_correct for e in finals])
     table[EFFECTIVE] = np.stack([e.effective_solutions for e in finals])
     return table
@@ -164,4 +214,17 @@ def _over_seeds(values: Floats) -> Interval | None:
 
 
 def _seeds(arm: ArmResult) -> str:
-    return f"{len(arm.seeds)} of {len(arm.seeds) + len(arm.failures)}" if arm.failures else str(len(arm.seeds))
+    wanted = max(arm.num_planned, len(arm.seeds) + len(arm.failures))
+    return str(len(arm.seeds)) if len(arm.seeds) == wanted else f"{len(arm.seeds)} of {wanted}"
+
+
+def _split(results: Results) -> str:
+    split = results.finished[0].first.config.get("eval_set")
+    return f"{split} " if split else ""
+
+
+def _sampling(results: Results) -> str:
+    """The distribution of the samples, as far as the records tell: `` at temperature 1, top_p 1``."""
+    known = {name: results.base.settings.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
+    words = [f"{name} {value:g}" for name, value in known.items() if value]
+    return f" at {', '.join(words)}" if words else ""

@@ -13,9 +13,20 @@ from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.extras import require
 
 Value = Interval | Crossover | float | str | None
+_WIDE = 6  # columns with intervals that a page takes in small type; more are scaled down
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {char: f"\\{char}" for char in "&%$#_{}"}
-_LATEX |= {"—": "--", "–": "--", "−": "$-$", "·": r"$\cdot$", "≥": r"$\geq$", "<": r"$<$", ">": r"$>$"}
+_LATEX |= {
+    "—": "--",
+    "–": "--",
+    "−": "$-$",
+    "·": r"$\cdot$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "→": r"$\to$",
+    "<": r"$<$",
+    ">": r"$>$",
+}
 
 
 @dataclass(frozen=True)
@@ -110,13 +121,15 @@ def _numbers(value: Value, wide: bool) -> list[Any]:
 
 
 def to_latex(table: Table) -> str:
-    """A ``table`` environment for the package booktabs; intervals in small type."""
+    """A ``table`` environment for the packages booktabs and graphicx; intervals in small type."""
     columns = table.columns
+    is_wide = len(columns) > _WIDE
     lines = [
         r"\begin{table}",
         r"\centering\small",
         rf"\caption{{{latex_text(table.title + '. ' + table.caption)}}}",
         rf"\label{{tab:{table.name}}}",
+        *([r"\resizebox{\textwidth}{!}{%"] if is_wide else []),
         rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
         r"\toprule",
         " & ".join(["method", *map(latex_text, columns)]) + r" \\",
@@ -129,11 +142,11 @@ def to_latex(table: Table) -> str:
                 lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{{latex_text(row.group)}}} \\")
             group = row.group
         if row.note:
-            cells = [rf"\multicolumn{{{len(columns)}}}{{l}}{{{latex_text(row.note)}}}"]
+            cells = [rf"\multicolumn{{{len(columns)}}}{{p{{.6\textwidth}}}}{{{latex_text(row.note)}}}"]
         else:
             cells = [_latex_cell(row.values.get(column)) for column in columns]
         lines.append(" & ".join([latex_text(row.label), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}" + "}" * is_wide, r"\end{table}", ""])
 
 
 def latex_text(text: str) -> str:

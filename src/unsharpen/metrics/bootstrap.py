@@ -27,6 +27,8 @@ class Interval:
     .565 [.53, .60]
     >>> print(Interval(4.31, 4.05, 4.58))
     4.31 [4.0, 4.6]
+    >>> print(Interval(0.02, -0.0002, 0.041))  # bounds near 0 keep their side of it
+    .020 [-.000, .041]
     """
 
     value: float
@@ -38,7 +40,11 @@ class Interval:
         if np.isnan(self.value):
             return "undefined"
         digits = 3 if max(abs(self.value), abs(self.low), abs(self.high)) <= 1 else 2
-        low, high = (format_number(x, digits - 1) for x in (self.low, self.high))
+        bounds = (self.low, self.high)
+        if any(x != 0 and round(x, digits - 1) == 0 for x in bounds):
+            low, high = (("-" if x < 0 else "") + format_number(abs(x), digits) for x in bounds)
+        else:
+            low, high = (format_number(x, digits - 1) for x in bounds)
         return f"{format_number(self.value, digits)} [{low}, {high}]"
 
 
@@ -203,7 +209,7 @@ def bootstrap_over_seeds(
 
     Rows (training seeds) and columns (problems) are resampled independently, since every run answers the
     same problems. Use it when a method was trained several times. With S seeds the variance between seeds
-    is understated by about (S - 1) / S: with three, read it as a lower bound.
+    comes out (S - 1) / S times too small: with three, read it as a lower bound; with one it is not in at all.
 
     Args:
         values: one number per run and problem [seeds, problems].
