@@ -73,6 +73,25 @@ def test_levers_of_a_file_of_which_some_methods_are_run(tmp_path: Path) -> None:
     path.write_text("methods: {grpo: , rloo: , ds-grpo: }\nlevers: {temperatures: [0.5], methods: [grpo, rloo]}\n")
     given = [study_values(path, {"settings": {}}, names, [], tune=False)["levers"] for names in (["rloo"], ["ds-grpo"])]
     assert given == [{"temperatures": [0.5], "methods": ["rloo"]}, None]
+    path.write_text("methods: [grpo, rloo]\nlevers: {temperatures: [0.5], base_shares: [0.3], mixed: [rloo]}\n")
+    given = [study_values(path, {"settings": {}}, names, [], tune=False)["levers"] for names in (["rloo"], ["grpo"])]
+    assert given == [{"temperatures": [0.5], "base_shares": [0.3], "mixed": ["rloo"]}, {"temperatures": [0.5]}]
+
+
+def test_a_dry_run_lists_what_would_be_run(tmp_path: Path, fake: FakeTrain) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("methods: {grpo: , ds-grpo-robust: {tune: {gamma_p: [0.1, 0.2]}}}\ntune: {steps: 4}\nsteps: 6\n")
+    done = unsharpen("compare", "--config", path, "--output", tmp_path / "out", "--seeds", 2, "--dry-run")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()[-7:]
+    assert lines[0] == "3 tuning runs at most"
+    assert lines[2] == "  ds-grpo-robust: 2 of 4 steps; gamma_p 0.1 or gamma_p 0.2"
+    assert lines[3:6] == ["4 test runs, with the settings that the tuning chooses", "  grpo: 2 of 6 steps",
+                          "  ds-grpo-robust: 2 of 6 steps"]  # fmt: skip
+    assert not (tmp_path / "out").exists()
+    assert not fake.steps
+    bad = unsharpen("compare", "grpo", "--set", "num_generations=1", "--output", tmp_path / "out", "--dry-run")
+    assert bad.code == 2
 
 
 def test_a_run_of_some_minutes(tmp_path: Path, data: Path) -> None:
@@ -180,7 +199,7 @@ def test_wrong_files(tmp_path: Path) -> None:
     path.write_text("methods: {grpo: }\nseed: 3\n")
     done = unsharpen("compare", "--config", path, "--output", tmp_path / "c")
     assert (done.code, "no key 'seed'" in done.err, "seeds" in done.err) == (2, True, True)
-    path.write_text("methods: [grpo]\n")
+    path.write_text("methods: grpo\n")
     assert "methods must be a mapping" in unsharpen("compare", "--config", path).err
     path.write_text("methods: {grpo: }\n")
     assert f"{path} has no methods rloo" in unsharpen("compare", "rloo", "--config", path).err

@@ -45,7 +45,7 @@ OPTIONS = {
     ("compare",): {
         *("--config", "--seeds", "--lr", "--method-arg", "--steps", "--minutes", "--model", "--data", "--eval-data"),
         *("--num-eval", "--eval-samples", "--eval-every", "--set", "--reference", "--tune", "--jobs", "--output"),
-        *("--keep-models", "--retry-failed", "--import", "--report-only"),
+        *("--keep-models", "--retry-failed", "--import", "--report-only", "--dry-run"),
         *("--temperature", "--base-share", "--average-seeds"),
     },
     ("methods",): {"--markdown"},

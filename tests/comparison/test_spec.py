@@ -154,3 +154,13 @@ def test_the_command_that_repeats_a_run_gives_that_run() -> None:
     )
     assert again == config
     assert train_command(RunConfig(max_minutes=2)).endswith("# and by --config: max_minutes: 2")
+
+
+def test_the_page_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs/compare.md").read_text()
+    wrong = {"x": 1}
+    for values in (wrong, {"methods": {"grpo": wrong}}, {"tune": wrong}, {"levers": wrong}):
+        with pytest.raises(InputError, match="it has") as error:
+            read_study({"methods": {"grpo": None}, **values})
+        for key in error.value.message.partition("it has ")[2].split(", "):
+            assert f"`{key}" in page, key

@@ -17,7 +17,10 @@ def compare(
     methods: Annotated[
         list[str] | None, typer.Argument(help="Names from `unsharpen methods`; with --config, which of its methods.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="The comparison in YAML; options override it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The comparison in YAML (docs/compare.md); options override its defaults for all methods."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each method: seeds 0, 1, ... [default: 3]")] = None,
     lr: Annotated[list[float] | None, typer.Option(help="A learning rate; repeatable. [default: as in train]")] = None,
     method_arg: Annotated[
@@ -68,6 +71,9 @@ def compare(
         Path | None,
         typer.Option("--import", metavar="DIR", help="Take over finished runs of another comparison that agree."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all settings and list what would be run; train nothing.")
+    ] = False,
     report_only: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train nothing: tables and figures from the records in DIR.")
     ] = None,
@@ -105,7 +111,7 @@ def compare(
     }
     values = study_values(config, given, methods or [], method_arg or [], tune=tune)
     how = {"jobs": jobs, "keep_models": keep_models, "retry_failed": retry_failed, "elsewhere": import_}
-    _run(console, values, output, how)
+    _run(console, values, output, how, dry_run=dry_run)
 
 
 def study_values(
@@ -125,17 +131,15 @@ def study_values(
         values["settings"] = _merged(values.get("settings"), settings, "settings")
     if levers:
         values["levers"] = {**_mapping(values.get("levers"), "levers"), **levers}
-    known = dict(_mapping(values.get("methods"), "methods"))
+    listed = values.get("methods")
+    known = dict.fromkeys(listed) if isinstance(listed, list) else dict(_mapping(listed, "methods"))
     if methods:
         if config is not None and (unknown := [name for name in methods if name not in known]):
             raise InputError(f"{config} has no methods {', '.join(unknown)}; it has {', '.join(known)}")
         if repeated := [name for name in methods if methods.count(name) > 1]:
             raise InputError(f"each method is named once, found {repeated[0]!r} more often")
         known = {name: known.get(name) for name in methods}
-        named = _mapping(values.get("levers"), "levers").get("methods")
-        if isinstance(named, list):
-            kept = {**values["levers"], "methods": [name for name in named if name in known]}
-            values["levers"] = kept if kept["methods"] else None
+        values["levers"] = _narrowed(_mapping(values.get("levers"), "levers"), list(known))
     values["methods"] = known
     for label, coefficients in _coefficients(pairs).items():
         if label not in known:
@@ -144,6 +148,21 @@ def study_values(
     if tune:
         values.setdefault("tune", {})
     return values
+
+
+def _narrowed(levers: dict[str, Any], names: list[str]) -> dict[str, Any] | None:
+    """The levers of a file of which some methods are run."""
+    kept = {
+        key: [name for name in value if name in names]
+        if key in ("methods", "mixed") and isinstance(value, list)
+        else value
+        for key, value in levers.items()
+    }
+    if kept.get("methods") == []:
+        return None
+    if kept.get("mixed") == []:  # none named would be all
+        return {key: value for key, value in kept.items() if key not in ("mixed", "base_shares", "average_seeds")}
+    return kept or None
 
 
 def _coefficients(pairs: list[str]) -> dict[str, dict[str, Any]]:
@@ -180,7 +199,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return value or {}
 
 
-def _run(console: Console, values: dict[str, Any], output: Path, options: dict[str, Any]) -> None:
+def _run(console: Console, values: dict[str, Any], output: Path, options: dict[str, Any], *, dry_run: bool) -> None:
     from unsharpen.comparison.spec import read_study
 
     if options["elsewhere"] is not None and not options["elsewhere"].is_dir():
@@ -188,7 +207,7 @@ def _run(console: Console, values: dict[str, Any], output: Path, options: dict[s
     study = read_study(values)
     quiet_libraries()
     from unsharpen.cli.cells_progress import CellsProgress
-    from unsharpen.comparison.study import How, run_study
+    from unsharpen.comparison.study import How, plan_study, run_study
     from unsharpen.comparison.tuning import rule
     from unsharpen.training.kept import KeptModels
     from unsharpen.training.run import train
@@ -205,11 +224,37 @@ def _run(console: Console, values: dict[str, Any], output: Path, options: dict[s
             say=progress.say,
             **options,
         )
-        finished = run_study(study, output, how)
+        if dry_run:
+            cells = plan_study(study, output, how)
+        else:
+            finished = run_study(study, output, how)
+    if dry_run:
+        _show(console, *cells)
+        return
     if not finished:
         console.print(f"stopped; what is done is kept in {output}, and the same command continues.", soft_wrap=True)
         raise typer.Exit(130)
     _report(console, output)
+
+
+def _show(console: Console, tuning: list[Any], results: list[Any]) -> None:
+    then = "test runs, with the settings that the tuning chooses" if tuning else "test runs"
+    for heading, cells in (("tuning runs at most", tuning), (then, results)):
+        if not cells:
+            continue
+        console.print(f"{len(cells)} {heading}")
+        for arm in dict.fromkeys(cell.arm for cell in cells):
+            own = [cell for cell in cells if cell.arm == arm]
+            limits = {cell.config.max_minutes or cell.config.trl["max_steps"] for cell in own}
+            unit = "minutes" if own[0].config.max_minutes else "steps"
+            coefficients = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in cell.args.items()) for cell in own))
+            rates = list(dict.fromkeys(f"{r:g}" for c in own if (r := c.config.trl.get("learning_rate")) is not None))
+            words = [f"{len(own)} of {', '.join(f'{limit:g}' for limit in sorted(limits))} {unit}"]
+            if cells is tuning or not tuning:
+                words += [f"learning rate {' or '.join(rates)}"] if rates else []
+                words += [" or ".join(filter(None, coefficients))] if any(coefficients) else []
+            console.print(f"  {arm}: {'; '.join(words)}", highlight=False, soft_wrap=True)
+    console.print("all settings are right; nothing was trained")
 
 
 def _report(console: Console, root: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unsharpen.comparison.cells import TUNING, Cell, result_cells
+from unsharpen.comparison.cells import TUNING, Cell, result_cells, tuning_cells
 from unsharpen.comparison.pool import WORKER, Pool
 from unsharpen.comparison.pull import Evaluator, pull
 from unsharpen.comparison.runner import Listener, Train, run_cells
@@ -85,6 +85,22 @@ def run_study(study: Study, root: Path, how: How) -> bool:
         cells = result_cells(study, chosen)
         _check(study, cells, store, how)
         return _run(cells, store, how) and _pull(study, cells, store, how)
+
+
+def plan_study(study: Study, root: Path, how: How) -> tuple[list[Cell], list[Cell]]:
+    """Check all settings as :func:`run_study` would; nothing is trained or written.
+
+    Returns:
+        The tuning runs, of which there may be fewer in the end, as some depend on others; and the test runs, those of a
+        tuned study with settings of which the tuning will choose others.
+
+    Raises:
+        UnsharpenError: as :func:`run_study`.
+    """
+    store, results = Store(root, how.elsewhere), result_cells(study)
+    tuning = [cell for arm in study.arms for cell in tuning_cells(study, [arm.label])] if study.tuning else []
+    _check(study, tuning or results, store, how)
+    return tuning, results
 
 
 def _pull(study: Study, cells: Sequence[Cell], store: Store, how: How) -> bool:
