@@ -134,9 +134,14 @@ class GroupBatch:
         return self.xp.sum(self.xp.astype(flags_PG, self.rewards.dtype), axis=1, keepdims=True)
 
 
+def without_gradient(value: Array) -> Array:
+    """A PyTorch tensor detached from its graph; any other array as it is."""
+    return value.detach() if getattr(value, "requires_grad", False) else value
+
+
 def _as_array(name: str, value: Any) -> Array:
     if is_array_api_obj(value):
-        return value
+        return without_gradient(value)
     try:
         array = np.asarray(value)
     except ValueError as error:

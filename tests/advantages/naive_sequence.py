@@ -218,10 +218,13 @@ def weigh_by_entropy(*, alpha: float, temperature: float) -> Naive:
     return by_group(apply)
 
 
-def divide_by_relative_entropy() -> Naive:
+def divide_by_relative_entropy(*, max_weight: float = 10.0) -> Naive:
     def apply(groups: Sequence[Group]) -> list[Values]:
         average = mean([h for group in groups for h in group.entropies])
-        return [[v * average / h for v, h in zip(g.x, g.entropies, strict=True)] for g in groups]
+        return [
+            [v * (min(average / h, max_weight) if h else max_weight) for v, h in zip(g.x, g.entropies, strict=True)]
+            for g in groups
+        ]
 
     return apply
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from unsharpen import GroupBatch
+from unsharpen import GroupBatch, get_method
 from unsharpen.advantages import (
     TokenBatch,
     Transform,
@@ -259,3 +259,52 @@ def test_half_precision_tokens_are_worked_in_single() -> None:
     found = spread_smoothing_over_tokens(gamma_p=1.0, gamma_n=0.0)(torch.zeros(1, 2), batch)
     assert found.dtype == torch.float32
     assert found.tolist() == [[-127.5, 127.5]]
+
+
+def test_flags_that_contradict_the_rewards_are_refused() -> None:
+    batch = GroupBatch(rewards=np.array([[1.0, 0.0]]), correct=np.array([[False, True]]))
+    for name, coefficients in (("maxrl", {}), ("psr", {}), ("pass-at-k", {"k": 2})):
+        with pytest.raises(InputError, match="the batch's `correct` says otherwise"):
+            get_method(name, **coefficients).advantages(batch)
+
+
+def test_what_a_chain_asks_of_groups_and_rewards() -> None:
+    asked = {name: (get_method(name).least_completions, get_method(name).binary_rewards) for name in
+             ("grpo", "rloo", "pass-at-k", "pkpo", "best-of-k", "maxrl", "nsr")}  # fmt: skip
+    assert asked == {"grpo": (1, False), "rloo": (2, False), "pass-at-k": (4, True), "pkpo": (4, False),
+                     "best-of-k": (2, False), "maxrl": (1, True), "nsr": (1, True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("num", [3, 6, 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_rewards_give_0_without_eps_too(num: int, dtype: type) -> None:
+    batch = GroupBatch(rewards=np.full((1, num), 0.1, dtype), correct=np.zeros((1, num), bool))
+    assert np.abs(get_method("grpo", eps=0.0).advantages(batch)).max() < 1e-7
+
+
+def test_no_gradient_comes_out_of_a_batch() -> None:
+    logprobs = torch.tensor([[-3.0, -5.0, -4.0]], requires_grad=True)
+    batch = GroupBatch(
+        rewards=torch.tensor([[1.0, 1.0, 0.0]]),
+        correct=torch.tensor([[True, True, False]]),
+        logprobs=logprobs,
+        lengths=torch.tensor([[2, 2, 2]]),
+    )
+    assert not get_method("ds-grpo").advantages(batch).requires_grad
+    tokens = TokenBatch(logprobs=logprobs, mask=torch.ones(1, 3, dtype=torch.bool), correct=torch.tensor([True]))
+    assert not tokens.logprobs.requires_grad
+
+
+def test_embeddings_of_any_length() -> None:
+    embeddings = np.array([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]], np.float32)
+    fields = {"rewards": np.ones((1, 3), np.float32), "correct": np.ones((1, 3), bool)}
+    plain, tiny, huge = (
+        get_method("dra-grpo").advantages(GroupBatch(**fields, embeddings=embeddings * np.float32(size)))
+        for size in (1, 1e-25, 1e25)
+    )
+    np.testing.assert_allclose(tiny, plain)
+    np.testing.assert_allclose(huge, plain)
+    two = np.array([[[0.3, 0.7, 0.1], [0.3, 0.7, 0.1], [1.0, 0.0, 0.0]]], np.float32)  # their cosine is 1 - 6e-8
+    batch = GroupBatch(**fields, embeddings=two)
+    advantages = get_method("darling", cluster="embeddings", threshold=1.0).advantages(batch)
+    np.testing.assert_allclose(advantages, [[-1 / 6, -1 / 6, 1 / 3]], rtol=1e-5)  # .5, .5, 1

@@ -44,6 +44,7 @@ ATOMS: list[tuple[str, dict[str, Any]]] = [
     ("credit_by_sign", {"correct": 0.1, "wrong": 1.0}),
     ("weigh_by_entropy", {"alpha": 0.5, "temperature": 0.7}),
     ("divide_by_relative_entropy", {}),
+    ("divide_by_relative_entropy", {"max_weight": 1.2}),
     ("level_correct_modes", {"beta": 0.1}),
     ("punish_overlong", {}),
     ("punish_overlong", {"penalty": 0.3, "share": 0.7}),
@@ -132,7 +133,9 @@ METHODS: dict[str, Callable[..., naive.Naive]] = {
     "ucb-con": ucb,
     "batch-exploration": after(naive_sequence.penalize_repeats),
     "egsw": after(naive_sequence.weigh_by_entropy),
-    "edge-grpo": lambda guided, **own: after(naive_sequence.divide_by_relative_entropy)(**own),
+    "edge-grpo": lambda guided, max_weight, **own: after(
+        lambda: naive_sequence.divide_by_relative_entropy(max_weight=max_weight)
+    )(**own),
     "mara": lambda beta: naive.chained(naive_sequence.level_correct_modes(beta=beta), naive.subtract_group_mean()),
     "ds-grpo-f": robust,
 }

@@ -295,7 +295,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ucb-con": {"coef": 0.2, "offset": 0.5, "ddof": 1, "eps": 0.0001},
     "batch-exploration": {"coef": 0.2, "ddof": 1, "eps": 0.0001},
     "egsw": {"alpha": 0.3, "temperature": 1.0, "ddof": 1, "eps": 0.0001},
-    "edge-grpo": {"guided": 0.0, "ddof": 1, "eps": 0.0001},
+    "edge-grpo": {"guided": 0.0, "max_weight": 10.0, "ddof": 1, "eps": 0.0001},
     "mara": {"beta": 0.001},
     "ds-grpo-f": {"gamma_p": 0.1, "gamma_n": 0.0, "length": "sum", "focal": 1.0},
     "dapo": {

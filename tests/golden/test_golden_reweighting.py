@@ -71,8 +71,8 @@ GOLDEN = [
         [[v * math.sqrt(2) for v in (2, -0.5, -1 / 3)]],
         PLAIN,
     ),
-    # no choice at all counts as 1e-6 nats: mean 1.0000005; 1 * 1.0000005e6, -1 * 1.0000005 / 2
-    Row("edge-grpo", TWO, [[1.0000005e6, 0, -0.50000025]], PLAIN),
+    # no choice at all has the greatest weight, 10; mean entropy 1: -1 * 1 / 2
+    Row("edge-grpo", TWO, [[10, 0, -0.5]], PLAIN),
     # 1 + .1 * (-4 + 8) = 1.4, 1, 0, 0; mean .6
     Row("mara", ANCHORED, [[0.8, 0.4, -0.6, -0.6]], {"beta": 0.1}),
     # beta .001: 1.004, mean .501

@@ -2,13 +2,15 @@
 
 "GRPO" means different things in different trainers, so ddof, epsilon and the treatment of groups of one are explicit:
 
-=========  ====  ======  =====================
-trainer    ddof  eps     a group of one gets
-=========  ====  ======  =====================
-TRL 1.16   1     1e-4    0
-verl 0.9   1     1e-6    its raw score
-MaxRL      0     1e-6    0
-=========  ====  ======  =====================
+==============  ====  ======  =====================
+code            ddof  eps     a group of one gets
+==============  ====  ======  =====================
+TRL 1.16        1     1e-4    0
+verl 0.9        1     1e-6    its raw score
+DS-GRPO's       0     1e-6    its raw score
+==============  ====  ======  =====================
+
+The last is ``compute_dsgrpo`` in the public code of MaxRL.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def subtract_leave_one_out_mean() -> Transform:
         total = xp.sum(zero_masked(advantages, batch), axis=1, keepdims=True)
         return zero_masked((count * advantages - total) / (count - 1), batch)
 
-    return Transform("subtract_leave_one_out_mean", apply)
+    return Transform("subtract_leave_one_out_mean", apply, least_completions=2)
 
 
 def divide_by_group_std(
@@ -99,7 +101,9 @@ def divide_by_group_std(
         if singleton == "keep":
             sigma = xp.where(batch.num_completions == 1, xp.ones_like(sigma), sigma)
         scale = xp.clip(sigma, floor, None) + eps
-        uniform = scale == 0  # only without eps and floor: x is 0 there already, keep it so
+        rounding = 0.0 if eps or floor else 4 * float(xp.finfo(scale.dtype).eps)
+        size = xp.max(zero_masked(xp.abs(source), batch), axis=1, keepdims=True)
+        uniform = scale <= rounding * size  # only without eps and floor: x is 0 there, or would be in exact arithmetic
         return zero_masked(advantages / xp.where(uniform, xp.ones_like(scale), scale), batch)
 
     return Transform("divide_by_group_std", apply)
@@ -145,7 +149,8 @@ def divide_by_group_mean(*, eps: float = 1e-6) -> Transform:
         InputError: (when applied) a reward is neither 0 nor 1.
 
     References:
-        MaxRL, arXiv 2602.02710 (its public code: eps 1e-6).
+        MaxRL, arXiv 2602.02710 (its public code: eps 1e-6). Deviation: a group of one gets 0, as its mean is itself;
+        the code gives it ``r / eps``.
     """
     if not 0 < eps < float("inf"):
         raise InputError(f"eps must be positive and finite, found {eps}")
@@ -154,7 +159,7 @@ def divide_by_group_mean(*, eps: float = 1e-6) -> Transform:
         require_binary(batch, by="maxrl")
         return advantages / (group_mean(batch.rewards, batch) + eps)
 
-    return Transform("divide_by_group_mean", apply)
+    return Transform("divide_by_group_mean", apply, binary_rewards=True)
 
 
 def skip_uniform_groups() -> Transform:
@@ -182,7 +187,7 @@ def group_std(values_PG: Array, batch: GroupBatch, *, ddof: int) -> Array:
 
 
 def require_binary(batch: GroupBatch, *, by: str) -> None:
-    """Raise unless every unmasked reward is exactly 0 or 1."""
+    """Raise unless every unmasked reward is 1 where correct and 0 where not."""
     xp = batch.xp
     bad = batch.mask & (batch.rewards != 0) & (batch.rewards != 1)
     if bool(xp.any(bad)):
@@ -190,6 +195,11 @@ def require_binary(batch: GroupBatch, *, by: str) -> None:
         raise InputError(
             f"`{by}` is defined for rewards that are exactly 0 or 1; found {example}",
             hint="drop format bonuses and penalties from the reward, or choose another method",
+        )
+    if bool(xp.any(batch.mask & ((batch.rewards == 1) != batch.correct))):
+        raise InputError(
+            f"`{by}` needs reward 1 for correct completions and 0 for others; the batch's `correct` says otherwise",
+            hint="let one function decide both, with a threshold between 0 and 1",
         )
 
 

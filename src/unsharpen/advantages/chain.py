@@ -17,11 +17,15 @@ class Transform:
         name: shown in errors and in ``unsharpen methods``.
         apply: ``(advantages [P, G], batch) -> advantages [P, G]``; pure, no gradient, never mutates.
         requires: names of the optional :class:`~unsharpen.GroupBatch` fields that ``apply`` reads.
+        least_completions: a smaller group is an error in ``apply``; engines say so before training.
+        binary_rewards: rewards other than 0 and 1 are.
     """
 
     name: str
     apply: Callable[[Array, GroupBatch], Array]
     requires: frozenset[str] = frozenset()
+    least_completions: int = 1
+    binary_rewards: bool = False
 
     def __call__(self, advantages: Array, batch: GroupBatch) -> Array:
         batch.require(self.requires, by=self.name)
@@ -50,4 +54,10 @@ def chain(*transforms: Transform) -> Transform:
         return advantages
 
     name = " > ".join(transform.name for transform in transforms)
-    return Transform(name, apply, frozenset().union(*(transform.requires for transform in transforms)))
+    return Transform(
+        name,
+        apply,
+        frozenset().union(*(transform.requires for transform in transforms)),
+        max(transform.least_completions for transform in transforms),
+        any(transform.binary_rewards for transform in transforms),
+    )

@@ -77,6 +77,8 @@ class AnswerCounts:
         """
         try:
             counts = {int(p): {int(a): int(n) for a, n in held.items()} for p, held in state["counts"].items()}
+            if any(n < 0 for held in counts.values() for n in held.values()):
+                raise ValueError("a count below 0")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the state of answer counts must be {{'counts': {{prompt: {{answer: count}}}}}}: {error!r}"

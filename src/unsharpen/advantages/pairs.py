@@ -42,8 +42,10 @@ def positions(batch: GroupBatch) -> Array:
 def cosine(batch: GroupBatch) -> Column:
     """Cosine of a completion's embedding and that of the group's j-th one: j -> [P, G], exactly 1 with itself."""
     xp, position = batch.xp, positions(batch)
-    norm = xp.sqrt(xp.sum(batch.embeddings * batch.embeddings, axis=2, keepdims=True))
-    unit = batch.embeddings / xp.where(norm == 0, xp.ones_like(norm), norm)
+    greatest = xp.max(xp.abs(batch.embeddings), axis=2, keepdims=True)  # squares then neither overflow nor vanish
+    scaled = batch.embeddings / xp.where(greatest == 0, xp.ones_like(greatest), greatest)
+    norm = xp.sqrt(xp.sum(scaled * scaled, axis=2, keepdims=True))
+    unit = scaled / xp.where(norm == 0, xp.ones_like(norm), norm)
 
     def column(j: int) -> Array:
         values = xp.sum(unit * unit[:, j : j + 1, :], axis=2)

@@ -50,7 +50,7 @@ def credit_pass_at_k(*, k: int = 4, eps: float = 1e-6) -> Transform:
         wrong = (failure - _without(n - c - 1, n - 1, k - 1)) / s
         return zero_masked(xp.where(batch.correct, right, wrong), batch)
 
-    return Transform("credit_pass_at_k", apply)
+    return Transform("credit_pass_at_k", apply, least_completions=k, binary_rewards=True)
 
 
 def credit_max_at_k(*, k: int = 4) -> Transform:
@@ -91,7 +91,7 @@ def credit_max_at_k(*, k: int = 4) -> Transform:
         )
         return zero_masked(k * gain, batch)
 
-    return Transform("credit_max_at_k", apply)
+    return Transform("credit_max_at_k", apply, least_completions=k)
 
 
 def credit_best(*, scale: Scale = "std", ddof: int = 1, eps: float = 1e-6) -> Transform:
@@ -127,7 +127,7 @@ def credit_best(*, scale: Scale = "std", ddof: int = 1, eps: float = 1e-6) -> Tr
             lead = lead / xp.where(sigma == 0, xp.ones_like(sigma), sigma)
         return xp.where(best & alone, lead, xp.zeros_like(lead))
 
-    return Transform("credit_best", apply)
+    return Transform("credit_best", apply, least_completions=2)
 
 
 def _without(failures: Array, n: Array, k: int) -> Array:

@@ -12,6 +12,7 @@ from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
 Cluster = Literal["answers", "embeddings"]
+_ROUNDING = 1e-6  # of a cosine in float32
 _LEAST_SHARE = 1e-6  # of UCPO's softmax, as in its code
 
 
@@ -181,4 +182,4 @@ def mean_logprob(batch: GroupBatch) -> Array:
 
 def _near(batch: GroupBatch, threshold: float) -> Column:
     similarity = cosine(batch)
-    return lambda j: similarity(j) >= threshold
+    return lambda j: similarity(j) >= threshold - _ROUNDING

@@ -11,8 +11,6 @@ from unsharpen.advantages.smoothing import check_coefficients
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
-_LEAST_ENTROPY = 1e-6  # nats; a completion without any choice divides by no less
-
 
 def weigh_by_difficulty(*, gamma: float = 0.5) -> Transform:
     """Turn down groups that mostly succeed: ``x_i (1 - c / G)^gamma``, the same weight for the whole group.
@@ -84,7 +82,7 @@ def credit_by_sign(*, correct: float, wrong: float) -> Transform:
         one = batch.xp.ones_like(batch.rewards)
         return zero_masked(batch.xp.where(batch.correct, correct * one, -wrong * one), batch)
 
-    return Transform("credit_by_sign", apply)
+    return Transform("credit_by_sign", apply, binary_rewards=True)
 
 
 def weigh_by_entropy(*, alpha: float, temperature: float) -> Transform:
@@ -113,23 +111,32 @@ def weigh_by_entropy(*, alpha: float, temperature: float) -> Transform:
     return Transform("weigh_by_entropy", apply, frozenset({"entropies"}))
 
 
-def divide_by_relative_entropy() -> Transform:
-    """Confident completions learn more, from success and from failure: ``x_i mean(H) / H_i``, the mean over the batch.
+def divide_by_relative_entropy(*, max_weight: float = 10.0) -> Transform:
+    """Confident completions learn more, from success and from failure: ``x_i min(mean(H) / H_i, max_weight)``.
 
-    ``H`` is the mean token entropy of a completion under the policy that sampled it. Confident mistakes are pushed
-    down hardest, which keeps the entropy up.
+    ``H`` is the mean token entropy of a completion under the policy that sampled it; its mean is over the batch.
+    Confident mistakes are pushed down hardest, which keeps the entropy up.
+
+    Args:
+        max_weight: at least 1.
 
     References:
         EDGE-GRPO, arXiv 2507.21848, its entropy-driven advantage; checked against the authors' code. Deviations: H is
-        taken when sampling (the code takes it in the loss; the same on the first update), over a completion's own
-        tokens (the code's mean includes padding), and counts as at least 1e-6 nats.
+        taken when sampling, without gradient (the code takes it in the loss, and does not detach it), over a
+        completion's own tokens (the code's mean includes padding, so that it seldom comes near 0), and its mean over
+        the whole batch (there a micro-batch of all processes). The weight is bounded, as in a line that the code has
+        commented out: a short completion without any choice would have a weight of millions.
     """
+    if not 1 <= max_weight < math.inf:
+        raise InputError(f"max_weight must be finite and at least 1, found {max_weight}")
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
         xp = batch.xp
-        entropy = xp.clip(batch.entropies, _LEAST_ENTROPY, None)
+        entropy = batch.entropies
         mean = xp.sum(zero_masked(entropy, batch)) / xp.astype(xp.sum(batch.num_completions), entropy.dtype)
-        return advantages * mean / entropy
+        none = mean == 0  # nobody had a choice: all weigh 1
+        bounded = xp.clip(entropy, mean / max_weight, None)
+        return advantages * xp.where(none, xp.ones_like(entropy), mean / xp.where(none, xp.ones_like(entropy), bounded))
 
     return Transform("divide_by_relative_entropy", apply, frozenset({"entropies"}))
 

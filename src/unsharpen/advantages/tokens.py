@@ -9,7 +9,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from unsharpen.advantages.smoothing import check_coefficients
-from unsharpen.batch import Array
+from unsharpen.batch import Array, without_gradient
 from unsharpen.errors import InputError, MissingFieldError
 
 Stage = Literal["sampling", "loss"]
@@ -38,6 +38,8 @@ class TokenBatch:
     entropies: Array = None
 
     def __post_init__(self) -> None:
+        for name in ("logprobs", "entropies"):
+            object.__setattr__(self, name, without_gradient(getattr(self, name)))
         shape = tuple(self.logprobs.shape)
         if len(shape) != 2 or tuple(self.mask.shape) != shape or tuple(self.correct.shape) != shape[:1]:
             raise InputError(

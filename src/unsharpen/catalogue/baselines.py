@@ -46,9 +46,11 @@ def maxrl(*, eps: float = 1e-6) -> Transform:
 
 
 def grpo_low_lr(*, learning_rate_scale: float = 0.3, ddof: int = 1, eps: float = 1e-4) -> Recipe:
-    """The cheapest remedy there is: take smaller steps. Compare with it before you believe in any other.
+    """Take smaller steps. Compare with it before you believe in any remedy.
 
-    Source: a control in arXiv 2602.06717, where it keeps more Pass@256 than plain GRPO at equal Pass@1.
+    For the same number of steps it learns less, and so keeps more. At equal progress arXiv 2602.06717, whose control it
+    is, still finds more Pass@256 than with plain GRPO; in ``runs/countdown`` half the rate for twice the steps has the
+    highest Pass@1 and no more variety.
     """
     if learning_rate_scale <= 0:
         raise InputError(f"learning_rate_scale must be above 0, found {learning_rate_scale}")

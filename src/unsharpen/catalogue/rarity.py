@@ -30,7 +30,7 @@ def unlikeliness(*, beta: float = 0.25, ddof: int = 1, eps: float = 1e-4) -> Tra
 
 
 def ucpo(*, tau: float = 0.2, ddof: int = 1, eps: float = 1e-4) -> Transform:
-    """Redistribute the advantage of the correct completions towards the unlikely ones; its sum stays the same.
+    """Redistribute the advantage of the correct completions towards the unlikely ones; equal rewards keep their sum.
 
     Source: arXiv 2605.00365; checked against the authors' code. Deviation: TRL's eps (the code has 1e-8). On ten-token
     completions the mean log-probs, and with them the weights, hardly differ.

@@ -67,18 +67,20 @@ def egsw(*, alpha: float = 0.3, temperature: float = 1.0, ddof: int = 1, eps: fl
     return chain(standardize_group(ddof=ddof, eps=eps), weigh_by_entropy(alpha=alpha, temperature=temperature))
 
 
-def edge_grpo(*, guided: float = 0.0, ddof: int = 1, eps: float = 1e-4) -> Recipe:
+def edge_grpo(*, guided: float = 0.0, max_weight: float = 10.0, ddof: int = 1, eps: float = 1e-4) -> Recipe:
     """GRPO's advantage x (mean entropy of the batch / entropy of the completion), and corrected completions.
 
     Source: arXiv 2507.21848; checked against the authors' code. ``guided`` is its guided error correction, where the
     training data has reference solutions (a column ``reference_solution``): that share of the wrong completions is
     replaced by the reference, which is then scored and trained on as if it had been sampled (the code: a quarter).
-    Deviation: the code lets another half think again, and tells another quarter the answer; neither is here.
+    Deviations: the code lets another half think again, and tells another quarter the answer; neither is here. It bounds
+    no weight, but its mean entropy includes padding, and so is seldom small.
     """
     if not 0 <= guided <= 1:
         raise InputError(f"guided must be in [0, 1], found {guided}")
     settings = {"guided_share": guided} if guided else {}
-    return Recipe(chain(standardize_group(ddof=ddof, eps=eps), divide_by_relative_entropy()), settings=settings)
+    weigh = divide_by_relative_entropy(max_weight=max_weight)
+    return Recipe(chain(standardize_group(ddof=ddof, eps=eps), weigh), settings=settings)
 
 
 def mara(*, beta: float = 1e-3) -> Recipe:

@@ -12,11 +12,12 @@ _LIMIT = 20.0  # nats; exp beyond it is of no use, and the authors' code clips h
 def push_to_forward_kl(*, coef: float) -> LossTerm:
     """``KL(base || pi)`` on the base model's own completions: ``coef (u - 1 - log u)``, ``u = pi / pi_base``.
 
-    Its mean over tokens of the base model is the forward KL divergence, which grows without bound where the policy
-    gives up what the base model does: it covers modes instead of seeking one. ``old_logprobs`` are the base model's.
+    Its mean over tokens of the base model is the forward KL divergence, which grows where the policy gives up what the
+    base model does: it covers modes instead of seeking one. ``old_logprobs`` are the base model's.
 
     References:
-        DPH-RL, arXiv 2509.07430; the estimator (k3) and its clips are those of the authors' code.
+        DPH-RL, arXiv 2509.07430; the estimator (k3) and its clips are those of the authors' code. A token's value is
+        clipped at 10, so one that the policy has given up by 11 nats or more is not pulled back.
     """
     check_coefficients(coef=coef)
 

@@ -9,6 +9,8 @@ from unsharpen.batch import Array
 from unsharpen.errors import InputError
 from unsharpen.losses.batch import LossBatch, LossTerm, detached
 
+_MOST = 80.0  # nats
+
 
 def tether_covariant_tokens(*, coef: float = 1.0, share: float = 2e-4) -> LossTerm:
     """Hold the tokens of highest covariance at their old probability: ``coef |log pi_t - log pi_old_t|`` there.
@@ -60,6 +62,7 @@ def scale_kl_by_advantage(*, scale: float = 0.04) -> LossTerm:
 
     def apply(batch: LossBatch) -> Array:
         gap = batch.own(batch.reference_logprobs - batch.logprobs)
+        gap = batch.xp.clip(gap, None, _MOST)  # exp beyond it is infinite in float32, and 0 times that is no number
         return -scale * batch.own(batch.advantages) * (batch.xp.exp(gap) - gap - 1)
 
     return LossTerm("scale_kl_by_advantage", apply, frozenset({"reference_logprobs"}))
