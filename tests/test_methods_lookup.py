@@ -72,11 +72,13 @@ def test_unknown_method(name: str, offered: str) -> None:
     hint = str(caught.value).split("hint: ")[1]
     assert hint.startswith("did you mean ")
     assert offered in re.split(r" or |\?|did you mean ", hint)
+    assert hint.endswith("? `unsharpen methods` lists them all")
 
 
-def test_unknown_method_like_none() -> None:
+@pytest.mark.parametrize("name", ["zzzz", "nosuch"])
+def test_unknown_method_like_none(name: str) -> None:
     with pytest.raises(UnknownNameError, match="hint: `unsharpen methods` lists them all"):
-        get_method("zzzz")
+        get_method(name)
 
 
 def refused(name: str, **coefficients: Any) -> str:

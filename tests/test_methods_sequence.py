@@ -63,9 +63,12 @@ def test_switched_off_it_is_its_base(
 
 def test_every_sequence_method_has_an_off_switch_or_a_reason() -> None:
     without = {"gapo", "dra-grpo", "evol-rl", "pkpo", "best-of-k", "psr", "nsr", "edge-grpo"}  # nothing to switch off
-    first = list_methods().index("unlikeliness")
-    ours = set(list_methods()[first : list_methods().index("ds-grpo-f") + 1])
-    assert ours - without == {name for name, *_ in OFF}
+    without |= {"grpo", "rloo", "maxrl"}
+    elsewhere = {"ds-grpo", "ds-grpo-sum", "ds-grpo-reward", "ds-grpo-centered", "ds-grpo-robust", "ds-maxrl"}
+    elsewhere |= {"entropy-bonus-seq", "entropy-penalty-seq"}  # switched off in tests/test_methods.py
+    methods = map(get_method, list_methods())
+    ours = {m.name for m in methods if not m.beyond_advantages and not m.recipe.settings}
+    assert ours - without - elsewhere == {name for name, *_ in OFF} & ours
 
 
 # --- signs: two correct and two wrong; of each pair the second is the rarer one --------------------------------------

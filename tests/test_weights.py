@@ -70,6 +70,34 @@ def test_the_ends_are_the_checkpoints_to_the_bit(tmp_path: Path, delta: float, w
     assert all(torch.equal(value, expected[key]) for key, value in loaded(tmp_path / "out").items())
 
 
+def test_the_late_one_decides_the_dtype(tmp_path: Path) -> None:
+    base, model = tensors(1, torch.bfloat16), tensors(2)
+    interpolate(write(tmp_path / "base", base), write(tmp_path / "model", model), tmp_path / "out", delta=0.25)
+    found = loaded(tmp_path / "out")["a.weight"]
+    assert torch.equal(found, 0.25 * base["a.weight"].float() + 0.75 * model["a.weight"])
+
+
+def test_a_hub_id_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, late = write(tmp_path / "base", tensors(1)), write(tmp_path / "late", tensors(2))
+    asked: list[str] = []
+
+    def download(name: str, **patterns: Any) -> str:
+        asked.append(name)
+        if name != "owner/Model-1.5B":
+            raise OSError(f"no such repository: {name}\nand more")
+        return str(base)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    interpolate(Path("owner/Model-1.5B"), late, tmp_path / "out", delta=1.0)
+    assert torch.equal(loaded(tmp_path / "out")["a.weight"], tensors(1)["a.weight"])
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["early"] == "owner/Model-1.5B"
+    message = refused(Path("owner/none"), late, tmp_path / "other")
+    assert "owner/none is no folder here, and can't be had from the hub; OSError: no such repository" in message
+    assert "hint: check the name" in message
+    assert "found no folder ../owner/none" in refused(Path("../owner/none"), late, tmp_path / "other")
+    assert asked == ["owner/Model-1.5B", "owner/none"]
+
+
 def refused(early: Path, late: Path, output: Path, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         interpolate(early, late, output, **options)
@@ -88,7 +116,7 @@ def test_what_is_no_pair_is_refused(tmp_path: Path) -> None:
     assert "1 are in the late one only: d.weight" in other("more", {**values, "d.weight": torch.ones(1)})
     message = other("wide", {**values, "a.weight": torch.ones(4, 4)})
     assert "the shape of tensor a.weight differs: (4, 3) in the early checkpoint, (4, 4) in the late one" in message
-    message = other("half", {**values, "b.weight": values["b.weight"].half()})
+    message = other("bytes", {**values, "b.weight": values["b.weight"].to(torch.uint8)})
     assert "the dtype of tensor b.weight differs: torch.float32 in the early" in message
     assert "tensor positions (torch.int64) is no weight" in other(
         "moved", {**values, "positions": torch.ones(3).long()}
@@ -126,7 +154,8 @@ def test_options(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for delta in (-0.1, 1.1, float("nan")):
         assert "delta must be in [0, 1]" in refused(early, late, out, delta=delta)
-    assert "another folder than the checkpoints" in refused(early, late, early, force=True)
+    for held in (early, early.parent):
+        assert "the output must be a folder of its own" in refused(early, late, held, force=True)
     interpolate(early, late, out)
     assert "exists" in refused(early, late, out)
     interpolate(early, late, out, delta=1.0, force=True)

@@ -45,6 +45,16 @@ class Method:
         return self.recipe.transform.requires
 
     @property
+    def least_completions(self) -> int:
+        """The smallest group that the method can take."""
+        return self.recipe.transform.least_completions
+
+    @property
+    def binary_rewards(self) -> bool:
+        """Whether rewards must be exactly 0 and 1."""
+        return self.recipe.transform.binary_rewards
+
+    @property
     def beyond_advantages(self) -> dict[str, str]:
         """What the method needs an engine to do besides using its advantages, settings aside; part -> name.
 
@@ -96,11 +106,9 @@ def get_method(name: str, **coefficients: Any) -> Method:
     """
     row = TABLE.get(name)
     if row is None:
-        close = difflib.get_close_matches(str(name), TABLE, n=3, cutoff=0.4)
-        raise UnknownNameError(
-            f"unknown method {name!r}",
-            hint=f"did you mean {' or '.join(close)}?" if close else "`unsharpen methods` lists them all",
-        )
+        close = difflib.get_close_matches(str(name), TABLE, n=3)
+        offer = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UnknownNameError(f"unknown method {name!r}", hint=f"{offer}`unsharpen methods` lists them all")
     values = default_coefficients(name)
     hints = get_type_hints(row.build)
     for key, value in coefficients.items():

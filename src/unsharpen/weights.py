@@ -1,8 +1,8 @@
 """Interpolate the weights of two checkpoints in Hugging Face format (WiSE-FT).
 
-``W = delta W_early + (1 - delta) W_late``, tensor by tensor in float32, stored in the checkpoints' own dtype. An early
-checkpoint has the variety, a late one the accuracy; of the models between them some keep most of both. delta 1 is the
-early one and 0 the late one, to the bit.
+``W = delta W_early + (1 - delta) W_late``, tensor by tensor in float32, stored in the late checkpoint's dtype. An early
+checkpoint has the variety, a late one the accuracy; of the models between them some keep most of both. delta 0 is the
+late one to the bit, and delta 1 the early one if both have the same dtype.
 
 References:
     arXiv 2504.10478; WiSE-FT, arXiv 2109.01903.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from unsharpen.errors import InputError, MissingExtraError
 _SINGLE, _INDEX, _ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 _BESIDE = ("config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 _BESIDE_PATTERNS = ("tokenizer*", "vocab*", "*.model", "chat_template*", "*preprocessor_config.json", "*.py")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SAME = ("model_type", "architectures", "vocab_size", "tie_word_embeddings")
 RECORD = "merge.json"
 
@@ -43,7 +45,9 @@ class Checkpoint:
             InputError: no folder, an adapter, no safetensors weights, or a broken index.
         """
         if not folder.is_dir():
-            raise InputError(f"a checkpoint must be a folder in Hugging Face format; found no folder {folder}")
+            raise InputError(
+                f"a checkpoint must be a folder in Hugging Face format, or a hub id; found no folder {folder}"
+            )
         if (folder / _ADAPTER).exists():
             raise InputError(
                 f"{folder} holds an adapter (LoRA), not a model",
@@ -76,22 +80,26 @@ def interpolate(early: Path, late: Path, output: Path, *, delta: float = 0.5, fo
     complete, with ``merge.json`` that says where it came from.
 
     Args:
-        early: folder of the one checkpoint.
-        late: folder of the other.
+        early: folder of the one checkpoint; where there is no such folder, a hub id.
+        late: the same of the other.
         output: new folder.
         delta: in [0, 1], the share of ``early``.
         force: replace ``output``.
 
     Raises:
-        InputError: delta out of range; no two checkpoints of one model (keys, shapes, dtypes, configuration); a weight
-            that is not finite; an output that exists.
+        InputError: delta out of range; no two checkpoints of one model (keys, shapes, configuration); a weight that is
+            not finite; a hub id that can't be downloaded; an output that exists.
     """
     if not 0 <= delta <= 1:
         raise InputError(f"delta must be in [0, 1], found {delta}")
-    first, second = Checkpoint.open(early), Checkpoint.open(late)
+    first, second = Checkpoint.open(_local(early)), Checkpoint.open(_local(late))
     _check_same_model(first, second)
-    if output.resolve() in (early.resolve(), late.resolve()):
-        raise InputError(f"the output must be another folder than the checkpoints; found {output} for both")
+    target = output.resolve()
+    if held := [place for place in (early.resolve(), late.resolve()) if target in (place, *place.parents)]:
+        raise InputError(
+            f"the output must be a folder of its own; {output} is or holds the checkpoint {held[0]}",
+            hint="a folder beside the checkpoints",
+        )
     if output.exists() and not force:
         raise InputError(f"{output} exists", hint="choose another folder, or --force")
     try:
@@ -130,13 +138,14 @@ def _write(first: Checkpoint, second: Checkpoint, folder: Path, delta: float) ->
 def _mix(key: str, first: Checkpoint, late: Any, delta: float) -> Any:
     with _reader(first.folder / first.files[key]) as reader:
         early = reader.get_tensor(key)
+    weights = early.is_floating_point() and late.is_floating_point()
     for what, ours, theirs in (("shape", tuple(early.shape), tuple(late.shape)), ("dtype", early.dtype, late.dtype)):
-        if ours != theirs:
+        if ours != theirs and not (what == "dtype" and weights):
             raise InputError(
                 f"the {what} of tensor {key} differs: {ours} in the early checkpoint, {theirs} in the late one",
                 hint="checkpoints of one run have the same; convert one of them with save_pretrained",
             )
-    if not late.is_floating_point():
+    if not weights:
         if not bool((early == late).all()):
             raise InputError(f"tensor {key} ({late.dtype}) is no weight to interpolate, and differs")
         return late
@@ -144,6 +153,28 @@ def _mix(key: str, first: Checkpoint, late: Any, delta: float) -> Any:
         if not bool(values.isfinite().all()):
             raise InputError(f"tensor {key} of the {which} checkpoint has values that are not finite")
     return (delta * early.float() + (1 - delta) * late.float()).to(late.dtype).contiguous()
+
+
+def _local(place: Path) -> Path:
+    """The folder; of a hub id, the folder that its files are downloaded into."""
+    name = place.as_posix()
+    if place.exists() or not _HUB_ID.fullmatch(name):
+        return place
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"a hub id needs the package {error.name}", hint="pip install 'unsharpen[train]'"
+        ) from error
+    wanted = ["*.safetensors", "*.json", *_BESIDE, *_BESIDE_PATTERNS]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
+    except Exception as error:  # of the hub's client, the network, or a disk
+        raise InputError(
+            f"{name} is no folder here, and can't be had from the hub; {type(error).__name__}: "
+            + str(error).strip().partition("\n")[0],
+            hint="check the name; without a network, give the folder of a downloaded model",
+        ) from error
 
 
 def _check_same_model(first: Checkpoint, second: Checkpoint) -> None:

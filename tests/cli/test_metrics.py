@@ -100,6 +100,14 @@ def test_wrong_input_is_a_message(files: tuple[Path, Path], arguments: list[str]
     assert "Traceback" not in done.err
 
 
+def test_the_folder_of_a_training_run_is_for_report(tmp_path: Path) -> None:
+    for name in ("config.json", "evaluation.jsonl"):
+        (tmp_path / name).write_text("{}\n", "utf-8")
+    done = unsharpen("metrics", tmp_path)
+    assert done.code == 2
+    assert f"hint: this is the folder of a training run: unsharpen report {tmp_path}" in done.err
+
+
 def test_other_problems_than_the_base(files: tuple[Path, Path], tmp_path: Path) -> None:
     other = write(tmp_path / "other.jsonl", {f"p{i}": 2 for i in range(10)})
     done = unsharpen("metrics", files[0], "--base", other)

@@ -35,6 +35,7 @@ def test_wrong_usage_is_one_message(tmp_path: Path) -> None:
     folder = store(tmp_path / "old")
     for arguments, words in [
         ((tmp_path,), "has no settings.json"),
+        ((tmp_path / "nosuch",), "there is no such folder"),
         ((folder, "--output", folder), "is there already"),
         ((folder, "--answer-column", "gold"), "must come with data"),
         ((folder, "--data", tmp_path / "none.jsonl"), "neither a file nor"),

@@ -263,6 +263,9 @@ def test_a_dry_run_shows_what_the_settings_come_to_and_leaves_nothing(tmp_path: 
         (["--method", "clip-higher", "--set", "epsilon_high=0.3"], ["epsilon_high", "clip-higher"]),
         (["--lora", "rank=4"], ["LoraConfig", "rank"]),
         (["--num-train", "4"], ["8 different problems", "4 for training"]),
+        (["--data", "nosuch.jsonl"], ["nosuch.jsonl", "neither a file nor"]),
+        (["--eval-data", "no/such/folder"], ["no/such/folder", "neither a file nor"]),
+        (["--task", "math", "--data", "math500", "--eval-data", "nosuch"], ["'nosuch'", "neither a file nor"]),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(arguments: list[str], words: list[str]) -> None:
@@ -272,11 +275,11 @@ def test_a_dry_run_refuses_what_the_run_would(arguments: list[str], words: list[
 
 
 def test_a_dry_run_says_what_it_could_not_check() -> None:
-    arguments = ("--model", "nobody/is-not-here", "--data", "nowhere.jsonl", "--set", "use_vllm=true")
+    arguments = ("--model", "nobody/is-not-here", "--data", "nobody/problems", "--set", "use_vllm=true")
     done = unsharpen("train", *arguments, "--dry-run")
     assert done.code == 0, done.err
     last = done.out.splitlines()[-1]
-    for word in ("memory and speed", "the model", "nowhere.jsonl", "vLLM"):
+    for word in ("memory and speed", "the model", "nobody/problems", "vLLM"):
         assert word in last
 
 

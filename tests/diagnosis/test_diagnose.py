@@ -54,6 +54,14 @@ def test_a_run_that_gets_worse_is_no_sharpening() -> None:
     assert [a.method for a in advise(found) if a.method] == ["grpo-low-lr", "grpo-kl"]
 
 
+def test_the_keys_of_our_verl_trainers_are_known() -> None:
+    verl = {"pass@1": "unsharpen/pass@1", "pass@16": "unsharpen/pass@16", "entropy": "actor/entropy"}
+    verl["effective_solutions"] = "unsharpen/effective_solutions"
+    found = diagnose(log({verl[key]: values for key, values in collapsing(0).items()}))
+    assert (found.outcome, found.confidence) == ("collapsing", "high")
+    assert "Meanwhile unsharpen/pass@1 " in found.summary
+
+
 def test_entropy_and_reward_alone_are_no_proof() -> None:
     length = 200
     rng = np.random.default_rng(0)
@@ -158,8 +166,10 @@ def test_advice_names_methods_that_exist_and_links_to_papers() -> None:
     assert set(methods) <= set(list_methods())
     assert "ds-grpo" in methods
     assert any(a.link == "https://arxiv.org/abs/2511.19942" for a in advice)
+    assert "unsharpen merge BASE MODEL" in advice[1].text
+    assert (advice[1].method, advice[1].link) == ("wise-ft", "https://arxiv.org/abs/2109.01903")
     smoothed = advise(found, "ds-grpo-robust")
-    assert "raise gamma_p" in smoothed[1].text
+    assert "raise gamma_p" in smoothed[2].text
     assert [a.method for a in smoothed].count("ds-grpo-robust") == 1
     assert advise(diagnose(log(flat(0, 200)))) == []
     assert advise(found, "no such method") == advise(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from datasets import Dataset
 from torch.testing import assert_close
 
 from unsharpen import GroupBatch, get_method, list_methods
-from unsharpen.engines._fields import MEMORY_FILE, prompt_ids, text_of
+from unsharpen.engines import _fields
+from unsharpen.engines._fields import MEMORY_FILE, FieldTrainer, prompt_ids, text_of
 from unsharpen.engines._identity import NO_ANSWER, answer_id, stable_id
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import default_coefficients
@@ -25,7 +27,7 @@ from unsharpen.training.trl_arguments import grpo_config
 from .conftest import TASK, Make
 from .test_trl import recomputed_entropies
 
-SEQUENCE_LEVEL = list_methods()[list_methods().index("unlikeliness") : list_methods().index("ds-grpo-f") + 1]
+SEQUENCE_LEVEL = [name for name in list_methods() if not get_method(name).beyond_advantages]
 BY_EMBEDDING = {"dra-grpo", "evol-rl"}  # no option of the command line supplies these
 MIXED = {"sizes": (4,), "numbers": (1, 10), "targets": (1, 60), "multiplicity": (2, None)}  # solved one time in three
 PROBLEMS = Problems(TASK, TASK.generate(8, seed=5, **MIXED), [], chat=False)
@@ -182,6 +184,20 @@ def test_answers_that_no_reward_function_logs(make_trainer: Make) -> None:
         trainer.train()
 
 
+def test_solutions_are_gathered_whichever_process_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(logged: dict[str, Any], others: dict[int, list[Any]]) -> Any:
+        """On two processes with two completions each; `others` is what the second one adds to a gathered list."""
+        monkeypatch.setattr(_fields, "gather_object", lambda values: values + others[len(values)])
+        trainer: Any = SimpleNamespace(_pending_extra_logs=logged, solution_column="solution")
+        return FieldTrainer._solution_ids(trainer, 2)
+
+    assert found({}, {1: [-1]}) is None
+    assert found({}, {1: [2], 2: ["a", "b"]}) == [None, None, "a", "b"]
+    assert found({"solution": ["c", None]}, {1: [-1], 2: [None, None]}) == ["c", None, None, None]
+    with pytest.raises(InputError, match=r"log_extra\('solution', ...\) must give 2 solutions, .* found 3"):
+        found({}, {1: [3]})
+
+
 def test_embeddings_of_another_shape(make_trainer: Make) -> None:
     trainer = make_trainer("dra-grpo", trainer={"embed": lambda texts: np.ones(len(texts))})
     with pytest.raises(InputError, match=r"`embed` must return an array \[n, D\] for n texts; found shape \(12,\)"):
@@ -213,6 +229,10 @@ def test_ids_are_the_same_everywhere() -> None:
 def test_a_prompt_id_column_goes_before_the_prompt() -> None:
     assert prompt_ids([{"prompt_id": "a"}, {"prompt_id": "a"}], ["x", "y"]) == [stable_id("a")] * 2
     assert prompt_ids([{}, {}], ["x", "y"]) == [stable_id("x"), stable_id("y")]
+    seen = [{"role": "user", "content": [{"type": "image", "image": object()}]}]
+    assert prompt_ids([{"prompt_id": 7}], [seen]) == [stable_id(7)]
+    with pytest.raises(EngineError, match=r"a prompt holds something else: .* object(.|\n)*a column `prompt_id`"):
+        prompt_ids([{}], [seen])
 
 
 def test_the_text_of_a_conversation() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import torch
 from torch.testing import assert_close
 
 from unsharpen import get_method, list_methods
-from unsharpen.engines._settings import FIELDS, OURS
+from unsharpen.engines import _settings
+from unsharpen.engines._settings import FIELDS, OURS, with_config
 from unsharpen.errors import DataError, EngineError
 from unsharpen.losses import LossBatch, LossTerm
 
 from .conftest import Make
-from .test_fields import run_trainer
+from .test_fields import SEQUENCE_LEVEL, run_trainer
 from .test_trl import trained
 
 OFF = [
@@ -195,9 +197,11 @@ def test_settings_reach_trl(make_trainer: Make) -> None:
         ("clip-higher", {"epsilon_high": 0.4}, "sets GRPOConfig's epsilon_high to 0.28; found 0.4"),
         ("gspo", {"loss_type": "bnpo"}, "sets GRPOConfig's loss_type to grpo; found bnpo"),
         ("grpo-kl", {"beta": 0.04}, "sets GRPOConfig's beta to 0.001; found 0.04"),
-        ("entropy-bonus-seq", {"entropy_coef": 0.01}, "has an entropy term of its own; found entropy_coef=0.01"),
-        ("epo", {"use_adaptive_entropy": True}, "has an entropy term of its own; found use_adaptive_entropy=True"),
-        ("diversity-po", {"entropy_coef": 0.01}, "has an entropy term of its own"),
+        ("entropy-bonus-seq", {"entropy_coef": 0.01}, "in a form of its own; found entropy_coef=0.01"),
+        ("epo", {"use_adaptive_entropy": True}, "in a form of its own; found use_adaptive_entropy=True"),
+        ("diversity-po", {"entropy_coef": 0.01}, "in a form of its own"),
+        ("rover", {"beta": 0.1}, "has what beta does in a form of its own"),
+        ("simko", {"top_entropy_quantile": 0.2}, "in a form of its own"),
     ],
 )
 def test_contradictory_settings_are_refused(
@@ -206,6 +210,35 @@ def test_contradictory_settings_are_refused(
     with pytest.raises(EngineError, match=words) as caught:
         make_trainer(method, **fields)
     assert "hint: leave " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "words"),
+    [
+        ("clip-higher", {"loss_type": "cispo"}, "loss_type='cispo' takes epsilon_high for the largest ratio itself"),
+        ("kl-cov", {"loss_type": "sapo"}, "`kl-cov` counts on the clip of PPO; loss_type='sapo' does not clip"),
+        ("simko", {"loss_type": "vespo"}, "`simko` counts on the clip of PPO; loss_type='vespo' does not clip"),
+        ("simko", {"loss_type": "grpo", "importance_sampling_level": "sequence"}, "the ratio of each token; found"),
+    ],
+)
+def test_losses_in_which_a_clip_means_something_else_are_refused(
+    make_trainer: Make, method: str, fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(EngineError, match=words) as caught:
+        make_trainer(method, **fields)
+    assert "hint: leave " in str(caught.value)
+
+
+def test_a_rate_that_an_optimizer_has_can_not_be_scaled(make_trainer: Make) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(EngineError, match=r"`grpo-low-lr` scales the learning rate .* found an optimizer"):
+        make_trainer("grpo-low-lr", trainer={"optimizers": (optimizer, None)})
+
+
+def test_without_a_configuration_the_folder_is_trls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_settings, "GRPOConfig", partial(_settings.GRPOConfig, bf16=False))  # there may be no GPU
+    _, made = with_config((), {"model": "owner/Model-1B"}, get_method("clip-higher"))
+    assert made["args"].output_dir == "Model-1B-GRPO"
 
 
 def test_the_same_setting_twice_is_no_contradiction(make_trainer: Make) -> None:
@@ -247,7 +280,7 @@ def test_means_are_not_to_be_had_with_vllm(make_trainer: Make) -> None:
 
 # --- every method trains ---------------------------------------------------------------------------------------------
 
-BEYOND = list_methods()[list_methods().index("dapo") :]
+BEYOND = [name for name in list_methods() if name not in SEQUENCE_LEVEL]  # those are in test_fields.py
 
 
 @pytest.mark.parametrize("name", [n for n in BEYOND if n != "dph"])

@@ -179,6 +179,28 @@ def test_correctness_by_name_callable_and_threshold(make_trainer: Make) -> None:
     with pytest.raises(EngineError, match="accuracy"):
         make_trainer("ds-grpo", reward_funcs=both, trainer={"correctness": "accuracy"})
 
+    async def later(completions: list[str], **kwargs: Any) -> list[bool]:
+        return [True] * len(completions)
+
+    with pytest.raises(EngineError, match="`correctness` must be a plain callable; found an async one"):
+        make_trainer("ds-grpo", trainer={"correctness": later})
+
+
+def test_a_correctness_callable_gets_what_reward_functions_get(make_trainer: Make) -> None:
+    given: dict[str, Any] = {}
+
+    def judge(completions: list[str], **kwargs: Any) -> list[bool]:
+        given.update(kwargs)
+        return [True] * len(completions)
+
+    trainer = make_trainer("grpo", trainer={"correctness": judge}, max_steps=1)
+    trainer.train()
+    assert given["trainer_state"] is trainer.state
+    assert "environments" not in given
+    trainer.environments = ["one"]
+    trainer._correctness(torch.zeros(1, 1), [{"nums": [1]}], ["prompt"], ["text"], [[1]])
+    assert (given["environments"], given["nums"]) == (["one"], [[1]])
+
 
 def test_settings_reach_trl_and_leave_the_caller_alone(make_trainer: Make) -> None:
     trainer = make_trainer(get_method("grpo-low-lr", learning_rate_scale=0.25), learning_rate=8e-4)
@@ -207,11 +229,12 @@ def test_reference_anchor_needs_and_uses_the_reference(make_trainer: Make) -> No
     [
         ({"scale_rewards": "none"}, "dr-grpo"),
         ({"multi_objective_aggregation": "normalize_then_sum"}, "multi_objective_aggregation"),
+        ({"mask_truncated_completions": True}, "needs reference_logprobs(.|\n)*mask_truncated_completions"),
     ],
 )
 def test_refuses_settings_that_fight_the_method(make_trainer: Make, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(EngineError, match=words):
-        make_trainer("ds-grpo", **fields)
+        make_trainer(get_method("ds-grpo", reference="base"), beta=0.1, **fields)
 
 
 def test_a_method_without_its_log_probs_fails_before_the_first_step(make_trainer: Make) -> None:
@@ -229,15 +252,41 @@ def test_holes_in_vllms_log_probs_are_filled_from_the_old_ones(make_trainer: Mak
     trainer.use_vllm = True  # no vLLM here: the batch is what TRL makes of its answers, NaN where it gave none
     nan = float("nan")
     output = {
-        "sampling_per_token_logps": torch.tensor([[-1.0, nan, -3.0], [-4.0, -5.0, 0.0]]),
+        "sampling_per_token_logps": torch.tensor([[-1.0, nan, -3.0], [-math.inf, -5.0, 0.0]]),
         "old_per_token_logps": torch.tensor([[-1.5, -2.5, -3.5], [-4.5, -5.5, -9.0]]),
     }
     trainer._lengths = torch.tensor([3, 2])
     filled = trainer._token_logprobs(output)
-    assert filled.tolist() == [[-1.0, -2.5, -3.0], [-4.0, -5.0, 0.0]]
+    assert filled.tolist() == [[-1.0, -2.5, -3.0], [-4.5, -5.0, 0.0]]
     assert "sampling_per_token_logps" in output  # TRL's importance sampling reads it
-    with pytest.raises(EngineError, match="NaN"):
-        trainer._token_logprobs({"sampling_per_token_logps": output["sampling_per_token_logps"]})
+    del output["old_per_token_logps"]
+    with pytest.raises(
+        EngineError, match="`ds-grpo` needs sampling log-probs; this rollout came without, or with some"
+    ):
+        trainer._token_logprobs(output)
+
+
+def test_holes_that_nothing_fills_matter_only_to_methods_that_read_them(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer("grpo")
+    trainer._lengths = torch.tensor([1])
+    whole = {"sampling_per_token_logps": torch.tensor([[-1.0]])}
+    assert trainer._token_logprobs({"sampling_per_token_logps": torch.tensor([[-math.inf]])}) is None
+    assert trainer._token_logprobs({**whole}).tolist() == [[-1.0]]
+    monkeypatch.setattr("unsharpen.engines.trl.gather", lambda flag: torch.cat([flag, torch.tensor([True])]))
+    assert trainer._token_logprobs({**whole}) is None  # another process has some
+
+
+def test_tokens_of_an_environment_count_in_nothing(make_trainer: Make) -> None:
+    trainer = make_trainer("ds-grpo")
+    trainer._lengths = torch.tensor([3, 2])
+    output = {
+        "sampling_per_token_logps": torch.tensor([[-1.0, float("nan"), -3.0], [-4.0, -5.0, 0.0]]),
+        "tool_mask": torch.tensor([[1, 0, 1], [0, 0, 0]]),  # TRL masks the second one as a whole
+    }
+    assert trainer._sampled_tokens(output, 3).sum(1).tolist() == [2, 2]
+    assert trainer._token_logprobs(output).tolist() == [[-1.0, 0.0, -3.0], [-4.0, -5.0, 0.0]]
 
 
 def test_nan_reward_is_an_error(make_trainer: Make) -> None:

@@ -127,6 +127,8 @@ def test_a_small_or_uniform_batch_tells_nothing() -> None:
     assert too_much_smoothing(method, long_text(groups=7)) is None  # 14 comparisons
     none = GroupBatch(rewards=[[0.0, 0.0]], correct=[[False, False]], logprobs=[[-1.0, -2.0]])
     assert too_much_smoothing(method, none) is None
+    without = GroupBatch(rewards=[[1.0, 1.0]], correct=[[True, True]])
+    assert too_much_smoothing(get_method("ds-grpo-sum", reference="base"), without) == ""
 
 
 def test_loud_wrong_groups_are_measured() -> None:
@@ -157,6 +159,17 @@ def test_each_thing_is_said_once() -> None:
     assert len(first) == 2
     watch(*arguments)  # warnings are errors
     FailureWatch(method, kl_coef=0.0, speaks=False)(*arguments)
+
+
+def test_negative_rewards_of_a_method_that_multiplies_them() -> None:
+    batch = GroupBatch(rewards=np.array([[1.0, -1.0]]), correct=np.array([[True, False]]))
+    plain = np.array([[0.7, -0.7]])
+    for name in ("unlikeliness", "ips", "dra-grpo"):
+        watch = FailureWatch(get_method(name), kl_coef=0.0)
+        with pytest.warns(UnsharpenWarning, match=f"{name}: it multiplies rewards"):
+            watch(batch, plain, plain)
+        watch(batch, plain, plain)  # once; warnings are errors
+    FailureWatch(get_method("grpo"), kl_coef=0.0)(batch, plain, plain)
 
 
 def test_the_trainer_warns(make_trainer: Make) -> None:

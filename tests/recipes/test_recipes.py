@@ -57,10 +57,11 @@ def words(name: str, *arguments: str, **options: Any) -> list[str]:
 
 
 def dry_run(arguments: list[str], *, processes: int, monkeypatch: pytest.MonkeyPatch, root: Path = ROOT) -> Outcome:
-    """`unsharpen train ... --dry-run` as it would go on so many processes."""
+    """`unsharpen train ... --dry-run` as it would go on so many processes, with data of the hub."""
     monkeypatch.chdir(root)
+    data = ("--data", "nobody/problems", "--eval-data", "nobody/others")  # the recipes' files are the user's to make
     with mock.patch.object(GRPOConfig, "world_size", processes):
-        return unsharpen(*arguments, "--dry-run")
+        return unsharpen(*arguments, *data, "--dry-run")
 
 
 def launch_arguments(command: list[str]) -> Any:

@@ -70,6 +70,8 @@ def test_efficiency_is_that_of_the_metrics(tables: list[SampleTable]) -> None:
     assert [str(row.values["samples needed"]) for row in rows] == [str(e) for e in expected]
     (said,) = efficiency_sentences(found, "base")
     assert said.startswith(("For base's Pass@16 of", "GRPO never reaches base's Pass@16 of"))
+    nothing = SamplingEfficiency(k=16, target=0.0, needed=1.0, low=1.0, high=1.0, max_k=16)
+    assert efficiency_sentences({"GRPO": (40, (nothing,))}, "base") == []
 
 
 def test_times_fewer_worked_out() -> None:

@@ -108,6 +108,13 @@ def test_sentences_follow_from_the_intervals() -> None:
     assert "For base's Pass@8 of 1.000, better needs 1.0 [1.0, 1.0] samples (8.0 times fewer)." in told
 
 
+def test_a_base_without_a_correct_sample_has_nothing_to_be_reached() -> None:
+    one, none = model("one", 1), model("none", 0)
+    said = "\n".join(sentences(summarise(one), compare(one, none)))
+    assert "needs" not in said
+    assert "one: 1 problem, 8 samples each, 1 correct." in said
+
+
 def test_sentences_count_what_was_left_out() -> None:
     table, base = random_table(1, problems=9), random_table(2, problems=12, label="base")
     said = "\n".join(sentences(summarise(table), compare(table, base, common=True)))

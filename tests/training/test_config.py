@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unsharpen.errors import InputError
+from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.methods import get_method
 from unsharpen.tasks import CountDown
 from unsharpen.tasks.countdown.standard import POOL
@@ -95,6 +97,12 @@ def test_an_unknown_setting_offers_names() -> None:
     assert "eval_samples" in str(caught.value)
 
 
+def test_every_unknown_setting_is_named_and_those_of_trl_have_a_place() -> None:
+    with pytest.raises(InputError, match="no setting 'learning_rate', 'num_evals', 'zzz'; it has") as caught:
+        RunConfig.from_dict({"learning_rate": 1e-6, "num_evals": 3, "zzz": 1})
+    assert caught.value.hint == "learning_rate: under `trl:`; num_evals: did you mean num_eval?"
+
+
 @pytest.mark.parametrize("eval_set", ["test", "validation"])
 def test_generated_evaluation_problems_depend_on_no_seed(eval_set: str) -> None:
     easy = {"sizes": [3], "numbers": [1, 15], "multiplicity": [1, None]}  # quick to generate
@@ -119,6 +127,20 @@ def test_generated_training_problems_avoid_the_evaluation_file(tmp_path: Path) -
     assert not {p.key for p in problems.train} & {p.key for p in pool}
     small = load_problems(RunConfig(num_train=3, eval_data=str(path), problems=options), chat=False)
     assert all(len(p.nums) == 2 for p in small.train)
+
+
+def test_the_page_has_every_setting_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
+    defaults = {name: getattr(RunConfig(), name) for name in (f.name for f in dataclasses.fields(RunConfig))}
+    shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in defaults.items()}
+    assert re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE) == list(shown.items())
+
+
+def test_steps_are_at_least_1_or_trls_word_for_epochs() -> None:
+    for steps in (0, -5):
+        with pytest.raises(InputError, match=f"max_steps must be at least 1, or -1 .* found {steps}"):
+            RunConfig(trl={"max_steps": steps})
+    assert RunConfig(trl={"max_steps": -1}).trl["max_steps"] == -1
 
 
 def test_jsonl_lines(tmp_path: Path) -> None:
@@ -174,3 +196,19 @@ def test_the_record_holds_the_settings_in_force(tmp_path: Path, monkeypatch: pyt
     assert record["grpo_config"]["learning_rate"] == 0.05
     assert record["source_revision"] is None
     assert "max_grad_norm" not in record["grpo_config"]  # as TRL has it
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"method": "pass-at-k", "method_args": {"k": 64}}, "at least 64 of them; found num_generations=16"),
+        ({"method": "dph"}, "found no pool"),
+        (
+            {"method": "maxrl", "task": "math", "model": "m", "data": "d.jsonl", "format_bonus": 0.1},
+            "exactly 0 or 1; found format_bonus 0.1",
+        ),
+    ],
+)
+def test_what_a_method_can_not_take_is_refused_before_training(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnsharpenError, match=words):
+        grpo_config(RunConfig(**given), Path("out"))

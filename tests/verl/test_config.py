@@ -85,7 +85,7 @@ def test_reference_and_entropies_where_verl_has_them(compose: Any) -> None:
         ({"+unsharpen.method": "dra-grpo"}, EngineError, "needs embeddings, which verl does not supply"),
         ({"+unsharpen.method": "epo"}, EngineError, "has a loss term"),
         ({"+unsharpen.method": "top-entropy"}, EngineError, "top_entropy_share=0.2, for which verl has no option"),
-        ({"+unsharpen.method": "wise-ft"}, EngineError, "afterwards: unsharpen merge BASE MODEL --delta 0.5"),
+        ({"+unsharpen.method": "wise-ft"}, EngineError, "model_merger(.|\n)*merge BASE MODEL --delta 0.5 --output DIR"),
         ({"+unsharpen.method": "dapo"}, EngineError, "algorithm.filter_groups.enable=True"),
         ({"+unsharpen.method": "clip-cov", "+unsharpen.share": 0}, EngineError, "share above 0"),
         (

@@ -38,7 +38,7 @@ SETTINGS: dict[str, str] = {
     "top_entropy_share": "share of the tokens, those of highest entropy, that have a policy loss",
     "guided_share": "share of the wrong completions that a reference solution replaces before the scoring",
     "base_share": "share of the base model's weights in the final model (WiSE-FT)",
-    "drop_uniform_groups": "1: groups that are all correct or all wrong count in no mean",
+    "drop_uniform_groups": "1: groups that are all correct or all wrong have no loss, and count in no mean over tokens",
 }
 """The words of :attr:`Recipe.settings`; each engine maps them to its own options, or refuses those that it lacks."""
 

@@ -33,8 +33,9 @@ def dapo(
 
     Off: ``clip_high=0.2``, ``token_mean="off"`` (the mean over each completion first), ``drop_uniform="off"``,
     ``overlong_penalty=0``. Source: arXiv 2503.14476 (clip .2/.28, buffer of 4,096 in 20,480 tokens). Deviation: groups
-    that are all correct or all wrong are left out of the mean, and not replaced by sampling until the batch is full, so
-    batches may be smaller.
+    that are all correct or all wrong are left out of the mean over tokens, and not replaced by sampling until the batch
+    is full, so batches may be smaller. With ``token_mean="off"`` they have no loss and still count as completions: TRL
+    divides by all of them.
     """
     start = [punish_overlong(penalty=overlong_penalty, share=overlong_share)] if overlong_penalty else []
     end = [skip_uniform_groups()] if drop_uniform == "on" else []

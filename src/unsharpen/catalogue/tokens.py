@@ -1,7 +1,8 @@
 """GRPO with a step on the advantages of single tokens, or with a term in the loss.
 
 These take every completion's GRPO advantage as it is. Terms that compare the policy in training with the one that
-sampled need several updates per batch; their notes say so.
+sampled need several updates per batch; their notes say so. In TRL its importance ratio for vLLM and its off-policy mask
+act on the policy loss alone, not on what is added to it or put in its place.
 """
 
 from __future__ import annotations
@@ -133,9 +134,10 @@ def simko(
 
     Source: arXiv 2510.14807; checked against the authors' code, whose constants these are. Needs the likeliest tokens
     at every update: the engine keeps the logits of a micro-batch, [completions, tokens, vocabulary], so use small ones.
+    TRL's importance ratio for vLLM and its off-policy mask act on GRPO's loss, not on this term.
     """
     term = redistribute_to_top_tokens(num_top=num_top, mix=mix, quantile=quantile, wrong_scale=wrong_scale)
-    return Recipe(standardize_group(ddof=ddof, eps=eps), loss_term=term)
+    return Recipe(standardize_group(ddof=ddof, eps=eps), loss_term=term, excludes=frozenset({"top_entropy_share"}))
 
 
 def flow_rl(*, beta: float = 15.0, max_weight: float = 10.0, ddof: int = 1, eps: float = 1e-4) -> Recipe:
@@ -143,12 +145,14 @@ def flow_rl(*, beta: float = 15.0, max_weight: float = 10.0, ddof: int = 1, eps:
 
     Source: arXiv 2509.15207; checked against the authors' code: its first form has a three-layer network for log Z on
     the prompt's hidden states, its recipe for verl has none, which is the form here. As the advantages of a group have
-    mean 0, that log Z is small. The engine keeps a reference model and leaves its own KL term out.
+    mean 0, that log Z is small. The engine keeps a reference model and leaves its own KL term out. TRL's importance
+    ratio for vLLM and its off-policy mask don't act on this loss.
     """
     return Recipe(
         standardize_group(ddof=ddof, eps=eps),
         settings={"kl_coef": 1.0, "loss": "grpo"},
         loss_term=balance_flow(beta=beta, max_weight=max_weight),
+        excludes=_NATIVE_ENTROPY,
     )
 
 
@@ -157,9 +161,10 @@ def rover(*, rho: float = 1.0, future: float = 1.0) -> Recipe:
 
     Source: arXiv 2509.24981; checked against the authors' code (rho 1; rewards centred in the group, as for CountDown
     there). Needs the logits of a micro-batch at every update and plain ``generate``. With one update per batch it is
-    Dr. GRPO's gradient, twice; use several.
+    Dr. GRPO's gradient, twice; use several. TRL's off-policy mask does not act on it.
     """
-    return Recipe(subtract_group_mean(), loss_term=value_uniform_policy(rho=rho, future=future))
+    term = value_uniform_policy(rho=rho, future=future)
+    return Recipe(subtract_group_mean(), loss_term=term, excludes=_NATIVE_ENTROPY | {"kl_coef"})
 
 
 def dph(
@@ -187,4 +192,5 @@ def dph(
         pool_term=term(coef=coef),
         pool=pool,
         pool_share=pool_share,
+        excludes=frozenset({"kl_coef"}),
     )

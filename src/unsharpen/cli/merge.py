@@ -12,8 +12,8 @@ from unsharpen.training.config import TINY_MODEL
 
 
 def merge(
-    early: Annotated[str, typer.Argument(help="Folder of the early checkpoint, or countdown-tiny.")],
-    late: Annotated[str, typer.Argument(help="Folder of the late checkpoint.")],
+    early: Annotated[str, typer.Argument(help="Folder of the early checkpoint, a hub id, or countdown-tiny.")],
+    late: Annotated[str, typer.Argument(help="Folder of the late checkpoint, or a hub id.")],
     output: Annotated[Path, typer.Option(help="The new folder.")],
     delta: Annotated[float, typer.Option(help="Share of EARLY, from 0 (all LATE) to 1 (all EARLY).")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,

@@ -18,7 +18,7 @@ STAGES = {
     "advantage": ("After the baseline", "The advantages are reshaped; what is added here is not re-centred."),
     "replace": ("In place of the baseline", "The estimator itself is another one."),
     "token": ("Per token", "The tokens of a completion get different advantages."),
-    "loss": ("In the loss", "A term is added to the policy loss."),
+    "loss": ("In the loss", "A term is added to the policy loss; TRL's importance ratio for vLLM does not act on it."),
 }
 
 COST = {

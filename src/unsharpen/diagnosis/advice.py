@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 
 from unsharpen.diagnosis.diagnose import Diagnosis
-from unsharpen.methods import get_method, list_methods
+from unsharpen.methods import Method, get_method, list_methods
 
 # method -> when it is the one to try
 _AGAINST_COLLAPSE = {
-    "ds-grpo-robust": "short answers; it kept the most Pass@64 in the runs of this repository",
+    "ds-grpo-robust": "short answers; by default it takes the sum of their log-probs",
     "ds-grpo": "long answers, where a sum of log-probs would drown the reward; the published form",
     "pkpo": "when Pass@k itself is the aim; needs no log-probs",
     "unlikeliness": "rank within the group instead of the size of the log-prob",
@@ -38,7 +38,7 @@ def advise(diagnosis: Diagnosis, method: str | None = None) -> list[Advice]:
     """
     match diagnosis.outcome:
         case "collapsing":
-            return [*_go_back(diagnosis), *_tune(method), *_methods(method), _slower()]
+            return [*_go_back(diagnosis), _mix(), *_tune(method), *_methods(method), _slower()]
         case "degrading":
             return [
                 *_go_back(diagnosis),
@@ -57,6 +57,14 @@ def _go_back(diagnosis: Diagnosis) -> list[Advice]:
     if diagnosis.since is None or diagnosis.since <= first:
         return []
     return [Advice(f"Go on from a checkpoint before step {diagnosis.since:g}; what came later is lost to sampling.")]
+
+
+def _mix() -> Advice:
+    text = (
+        "Mix some of the base back into the model that you have: unsharpen merge BASE MODEL --output OUT, with a few "
+        "values of --delta. No training, and sampling stays as it is; wise-ft does it at the end of a run."
+    )
+    return Advice(text, "wise-ft", _link(get_method("wise-ft")))
 
 
 def _tune(method: str | None) -> list[Advice]:
@@ -89,9 +97,9 @@ def _measure(diagnosis: Diagnosis) -> list[Advice]:
 
 def _of(name: str, when: str) -> Advice:
     method = get_method(name)
+    return Advice(f"{name}: {method.summary.rstrip('.')}. For: {when}.", name, _link(method))
+
+
+def _link(method: Method) -> str | None:
     paper = re.search(r"arXiv (\d{4}\.\d{4,5})", method.paper)
-    return Advice(
-        f"{name}: {method.summary.rstrip('.')}. For: {when}.",
-        name,
-        f"https://arxiv.org/abs/{paper.group(1)}" if paper else None,
-    )
+    return f"https://arxiv.org/abs/{paper.group(1)}" if paper else None

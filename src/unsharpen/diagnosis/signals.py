@@ -80,6 +80,7 @@ SIGNALS = {
         ),
     )
 }
+_PREFIX = re.compile(r"^(train|unsharpen)/")
 _MOST = 8
 """Curves of one kind that are looked at."""
 
@@ -87,12 +88,13 @@ _MOST = 8
 def find_signals(log: TrainingLog) -> dict[Kind, dict[str, Floats]]:
     """The curves of each kind, by key: those that the first pattern with a match finds.
 
-    Of several numbers of tries on the same problems the largest one is taken. Keys may carry the prefix ``train/``.
+    Of several numbers of tries on the same problems the largest one is taken. Keys may carry a prefix: ``train/``, or
+    ``unsharpen/`` as in verl's logs.
     """
     found: dict[Kind, dict[str, Floats]] = {}
     for kind, signal in SIGNALS.items():
         for pattern in signal.patterns:
-            keys = [key for key in log.columns if re.fullmatch(pattern, key.removeprefix("train/"))]
+            keys = [key for key in log.columns if re.fullmatch(pattern, _PREFIX.sub("", key))]
             keys = [key for key in keys if not np.isnan(log.columns[key]).all()]
             if keys:
                 kept = _largest_k(keys) if kind == "many tries" else keys

@@ -48,10 +48,11 @@ class MergingTrainer(GuidedTrainer):
         share = float(self.method.recipe.settings.get("base_share", 0.0))
         if not share:
             return
+        merge = f"`unsharpen merge BASE MODEL --delta {share:g} --output DIR`"
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            self._refuse("the weights are split over processes", "afterwards `unsharpen merge BASE MODEL`")
+            self._refuse("the weights are split over processes", f"afterwards {merge}")
         if hasattr(self.accelerator.unwrap_model(self.model), "peft_config"):
-            self._refuse("only an adapter is trained", "put it into its model, and then `unsharpen merge BASE MODEL`")
+            self._refuse("only an adapter is trained", f"put it into its model, and then {merge}")
         self.add_callback(BaseShare(self.model, share))
 
     def _refuse(self, why: str, instead: str) -> None:

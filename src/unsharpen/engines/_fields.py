@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather
+from accelerate.utils import gather, gather_object
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
@@ -43,6 +43,7 @@ class FieldTrainer(GRPOTrainer):
 
     method: Method
     answer_column: str
+    solution_column: str
     embed: Embed | None
     _entropies: list[float]
     _means: torch.Tensor | None = None
@@ -111,6 +112,20 @@ class FieldTrainer(GRPOTrainer):
             )
         return [answer_id(value) for value in values]
 
+    def _solution_ids(self, num_completions: int) -> list[Any] | None:
+        """What tells solutions apart, for the global batch; None where no reward function of any process logged it."""
+        values = self._pending_extra_logs.get(self.solution_column)
+        counts = set(gather_object([-1 if values is None else len(values)]))
+        if wrong := counts - {-1, num_completions}:
+            raise InputError(
+                f"log_extra({self.solution_column!r}, ...) must give {num_completions} solutions, one per completion; "
+                f"found {max(wrong)}"
+            )
+        if counts == {-1}:
+            return None
+        gathered: list[Any] = gather_object([None] * num_completions if values is None else list(values))
+        return gathered
+
     def _embeddings(self, completions: Any) -> torch.Tensor:
         assert self.embed is not None
         table = torch.as_tensor(self.embed([text_of(completion) for completion in completions])).float()
@@ -147,8 +162,24 @@ class FieldTrainer(GRPOTrainer):
 
 
 def prompt_ids(inputs: Any, prompts: Any) -> list[int]:
-    """The column ``prompt_id`` where the data has one, else a number made of the prompt itself."""
-    return [stable_id(row.get("prompt_id", prompt)) for row, prompt in zip(inputs, prompts, strict=True)]
+    """The column ``prompt_id`` where the data has one, else a number made of the prompt itself.
+
+    Raises:
+        EngineError: no such column, and a prompt that is more than text, which has no number that stays the same.
+    """
+    rows = zip(inputs, prompts, strict=True)
+    return [stable_id(row["prompt_id"] if "prompt_id" in row else _plain(prompt)) for row, prompt in rows]
+
+
+def _plain(prompt: Any) -> Any:
+    try:
+        json.dumps(prompt)
+    except TypeError as error:
+        raise EngineError(
+            f"the method tells prompts apart by their text, and a prompt holds something else: {error}",
+            hint="a column `prompt_id` in the training data: a text or a number for each prompt",
+        ) from error
+    return prompt
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:

@@ -2,8 +2,8 @@
 
 TRL computes log-probabilities and entropies of all tokens in ``_compute_loss`` before it reads the advantages. The hook
 takes them there, writes the advantages that TRL reads next, and adds the term to the loss that comes out, under the
-same mean over tokens. There is no second forward pass but that of the pool. With every coefficient at 0 the weights are
-those of plain TRL, bit for bit.
+same mean over tokens; TRL's importance ratio for vLLM and its off-policy mask don't act on the term. There is no second
+forward pass but that of the pool. With every coefficient at 0 the weights are those of plain TRL, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from unsharpen.advantages.tokens import TokenBatch
 from unsharpen.engines._fields import FieldTrainer
 from unsharpen.engines._pool import Pool
+from unsharpen.engines._settings import check_clip
 from unsharpen.engines._vocabulary import check_head, last_hidden_states, token_logprobs
 from unsharpen.errors import EngineError
 from unsharpen.losses.batch import LossBatch
@@ -49,6 +50,14 @@ class LossTrainer(FieldTrainer):
                     f"method `{name}` needs a reference model, but beta is 0",
                     hint="set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
                 )
+            if "clip_low" in term.requires:
+                check_clip(self.loss_type, by=name)
+                if self.importance_sampling_level != "token":
+                    raise EngineError(
+                        f"method `{name}` works on the ratio of each token; found importance_sampling_level="
+                        f"{self.importance_sampling_level!r}",
+                        hint="leave importance_sampling_level at 'token'",
+                    )
             if term.requires & VOCABULARY:
                 sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
                 check_head(self.accelerator.unwrap_model(self.model), sharded=sharded, by=name)

@@ -73,12 +73,14 @@ def read_options(section: Any, *, example: str) -> Options:
     return Options(method=method, **options)
 
 
-def require_groups(group_size: int, *, option: str) -> None:
-    """Refuse groups of one before the first rollout; ``option`` is what the engine's users set their size with."""
-    if group_size < 2:
+def require_groups(method: Method, group_size: int, *, option: str) -> None:
+    """Refuse too small groups before the first rollout; ``option`` is what the engine's users set their size with."""
+    least = max(2, method.least_completions)
+    if group_size < least:
         raise EngineError(
-            f"methods compare the completions of a prompt and need at least 2 of them; found {option}={group_size}",
-            hint=f"{option}=8, for example",
+            f"method `{method.name}` compares the completions of a prompt and needs at least {least} of them; found "
+            f"{option}={group_size}",
+            hint=f"{option}={max(8, least)}, for example" + (", or a smaller k of the method" if least > 2 else ""),
         )
 
 

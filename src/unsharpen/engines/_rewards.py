@@ -18,15 +18,21 @@ Correctness = Callable[[torch.Tensor, Any, Any, Any, Any], torch.Tensor]
 
 
 def resolve_correctness(
-    correctness: str | Callable[..., list[Any]] | None, reward_names: list[str], *, threshold: float
+    correctness: str | Callable[..., list[Any]] | None, trainer: Any, *, threshold: float
 ) -> Correctness:
     """Turn the trainer's ``correctness`` argument into a function of the batch.
 
     Raises:
-        EngineError: several reward functions and no choice, or a name that none of them has.
+        EngineError: several reward functions and no choice, a name that none of them has, or an async callable.
     """
+    reward_names: list[str] = trainer.reward_func_names
     if callable(correctness):
-        return functools.partial(_by_callable, correctness, threshold)
+        if is_async_callable(correctness):
+            raise EngineError(
+                "`correctness` must be a plain callable; found an async one",
+                hint="let an async reward function decide, and name it: correctness='its_name'",
+            )
+        return functools.partial(_by_callable, correctness, threshold, trainer)
     if correctness is None and len(reward_names) == 1:
         correctness = reward_names[0]
     if correctness not in reward_names:
@@ -43,6 +49,7 @@ def resolve_correctness(
 def _by_callable(
     judge: Callable[..., list[Any]],
     threshold: float,
+    trainer: Any,
     table: torch.Tensor,
     inputs: Any,
     prompts: Any,
@@ -51,7 +58,9 @@ def _by_callable(
 ) -> torch.Tensor:
     reserved = {"prompt", "completion", "completion_ids"}
     arguments: dict[str, Any] = {key: [row[key] for row in inputs] for key in inputs[0] if key not in reserved}
-    arguments |= {"trainer_state": None, "log_extra": _ignore, "log_metric": _ignore}  # the rewards log, not the judge
+    arguments |= {"trainer_state": trainer.state, "log_extra": _ignore, "log_metric": _ignore}  # the rewards log alone
+    if trainer.environments is not None:
+        arguments["environments"] = trainer.environments
     verdicts = judge(prompts=prompts, completions=completions, completion_ids=completion_ids, **arguments)
     if len(verdicts) != len(prompts):
         raise InputError(

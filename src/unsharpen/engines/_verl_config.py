@@ -28,7 +28,7 @@ def prepare(config: Any) -> Options:
     options = read_options(_section(config), example=EXAMPLE)
     mode = MODES[config.trainer.v1.trainer_mode]
     _check_algorithm(config)
-    require_groups(int(config.actor_rollout_ref.rollout.n), option="actor_rollout_ref.rollout.n")
+    require_groups(options.method, int(config.actor_rollout_ref.rollout.n), option="actor_rollout_ref.rollout.n")
     options = _with_logprobs(options, config, mode)
     apply_settings(config, options.method)  # before the fields: a KL term brings a reference model
     require_fields(options.method, _supplied(config), engine="verl", native=native_parts(options.method))

@@ -104,7 +104,9 @@ def fields_of(method: Method, *, max_response_length: int) -> dict[str, Any]:
             case "base_share", _:
                 raise EngineError(
                     f"method `{method.name}` mixes the base model into the final one, which verl does not do",
-                    hint=f"set +unsharpen.base_share=0, and afterwards: unsharpen merge BASE MODEL --delta {value}",
+                    hint="set +unsharpen.base_share=0, and afterwards, with the checkpoint in Hugging Face format "
+                    "(python -m verl.model_merger merge --backend fsdp --local_dir .../actor --target_dir MODEL): "
+                    f"unsharpen merge BASE MODEL --delta {value} --output DIR",
                 )
             case _:
                 raise EngineError(

@@ -16,6 +16,7 @@ _TOO_MUCH = 3.0  # spread of smoothing over the lead of correct completions; wha
 _LOUD = 0.5  # size of the advantages of all-wrong groups, in that of the plain ones of other groups
 _ENOUGH = 16  # comparisons between correct completions, for a spread known to within a fifth
 _SAFE_RATIO = 0.25  # gamma_n / gamma_p
+_MULTIPLIES = {"dra-grpo", "ips", "unlikeliness"}
 # Where the smoothing term of a method enters: after the division by the group's std?
 _SCALED = {
     "ds-grpo": True,
@@ -75,7 +76,7 @@ def _frozen_reference(method: Method, kl_coef: float) -> str:
 
 def too_much_smoothing(method: Method, batch: GroupBatch) -> str | None:
     """What is wrong with the size of gamma_p in this batch, in words; empty if nothing, None if it can't be told."""
-    if method.name not in _SCALED:
+    if method.name not in _SCALED or batch.logprobs is None:
         return ""
     try:
         found = suggest_gammas(batch.logprobs, batch.correct, lengths=batch.lengths, mask=batch.mask)
@@ -120,6 +121,18 @@ def loud_wrong_groups(method: Method, batch: GroupBatch, shaped: Array, plain: A
     )
 
 
+def negative_rewards(method: Method, batch: GroupBatch) -> str | None:
+    """What is wrong with rewards below 0 for a method that multiplies them; empty if nothing, None if none came."""
+    if method.name not in _MULTIPLIES:
+        return ""
+    if not bool((batch.rewards < 0).any()):
+        return None
+    return (
+        f"{method.name}: it multiplies rewards, and below 0 its effect is reversed: what is common is favoured. Add a "
+        "constant to all rewards, so that the least is 0."
+    )
+
+
 class FailureWatch:
     """Says what is known to go wrong as :class:`UnsharpenWarning`, each thing once.
 
@@ -131,14 +144,16 @@ class FailureWatch:
 
     def __init__(self, method: Method, *, kl_coef: float, speaks: bool = True) -> None:
         self.method = method
-        self._open = {"smoothing", "wrong groups"} if speaks else set()
+        self._open = {"negative rewards", "smoothing", "wrong groups"} if speaks else set()
         for text in known_failures(method, kl_coef=kl_coef) if speaks else ():
             warnings.warn(text, UnsharpenWarning, stacklevel=3)
 
     def __call__(self, batch: GroupBatch, shaped: Array, plain: Array) -> None:
         """Look at the advantages [P, G] of a batch, ours and those of GRPO."""
         for check in sorted(self._open):
-            if check == "smoothing":
+            if check == "negative rewards":
+                text = negative_rewards(self.method, batch)
+            elif check == "smoothing":
                 text = too_much_smoothing(self.method, batch)
             else:
                 text = loud_wrong_groups(self.method, batch, shaped, plain)

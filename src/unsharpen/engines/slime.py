@@ -4,9 +4,11 @@ Supported: slime 0.3.1 and its main branch of August 2026, with data, tensor and
 parallelism. slime deals the completions of a prompt out over its data-parallel processes, so one small gather a rollout
 (a few numbers per completion) puts the groups together again.
 
-The options come from the file of ``--custom-config-path``::
+The options come from the file of ``--custom-config-path``:
 
-    unsharpen: {method: ds - grpo, gamma_p: 0.05, correct_threshold: 0.5}
+.. code-block:: yaml
+
+    unsharpen: {method: ds-grpo, gamma_p: 0.05, correct_threshold: 0.5}
 
 They are checked when slime calls the function for the first time, after the first rollout: it has no earlier hook.
 """
@@ -89,7 +91,7 @@ def _settle(args: Any) -> tuple[Options, FailureWatch]:
 
 def _check(args: Any, options: Options) -> None:
     method = options.method
-    require_groups(int(args.n_samples_per_prompt), option="--n-samples-per-prompt")
+    require_groups(method, int(args.n_samples_per_prompt), option="--n-samples-per-prompt")
     require_fields(method, dict.fromkeys(("lengths", "logprobs", "reference_logprobs")), engine="slime")
     for name, value in method.recipe.settings.items():
         raise EngineError(

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from accelerate.utils import gather, gather_object
+from accelerate.utils import gather
 
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
 from unsharpen.engines._base_share import MergingTrainer
 from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
+from unsharpen.engines._options import require_groups
 from unsharpen.engines._release import require_release
 from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
@@ -90,9 +91,7 @@ class DiverseGRPOTrainer(MergingTrainer):
         self.embed = embed
         args, kwargs = with_config(args, kwargs, self.method)
         super().__init__(*args, **kwargs)
-        self._correctness: Correctness = resolve_correctness(
-            correctness, self.reward_func_names, threshold=correct_threshold
-        )
+        self._correctness: Correctness = resolve_correctness(correctness, self, threshold=correct_threshold)
         self.reward_funcs: list[Any] = [reject_nan(f) for f in self.reward_funcs]
         self._check_configuration()
         self._watch = FailureWatch(self.method, kl_coef=self.beta, speaks=self.accelerator.is_main_process)
@@ -103,6 +102,7 @@ class DiverseGRPOTrainer(MergingTrainer):
             raise EngineError(
                 f"method `{name}` needs {', '.join(sorted(unknown))}, which the TRL engine does not supply"
             )
+        require_groups(self.method, self.num_generations, option="num_generations")
         self._check_fields()
         self._check_loss()
         self._check_guidance()
@@ -110,7 +110,15 @@ class DiverseGRPOTrainer(MergingTrainer):
         if "reference_logprobs" in needs and self.beta == 0.0:
             raise EngineError(
                 f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
-                hint="set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
+                hint="give the method's coefficient beta a value above 0"
+                if "kl_coef" in self.method.recipe.settings
+                else "set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
+            )
+        if "reference_logprobs" in needs and self.mask_truncated_completions:
+            raise EngineError(
+                f"method `{name}` with these coefficients needs reference_logprobs, which completions that "
+                "mask_truncated_completions masks don't have",
+                hint="mask_truncated_completions=False (the default)",
             )
         if "logprobs" in needs and self.use_transformers_continuous_batching:
             raise EngineError(
@@ -153,8 +161,7 @@ class DiverseGRPOTrainer(MergingTrainer):
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._rewards_table = table
         self._correct = self._correctness(table, inputs, prompts, completions, completion_ids_list)
-        solutions = self._pending_extra_logs.get(self.solution_column)
-        self._solutions = None if solutions is None else gather_object(list(solutions))
+        self._solutions = self._solution_ids(len(prompts))
         self._extra_fields = self._collect_fields(inputs, prompts, completions)
         self._lengths = torch.tensor([len(ids) for ids in completion_ids_list], device=table.device)
         return table
@@ -194,34 +201,33 @@ class DiverseGRPOTrainer(MergingTrainer):
         return [self._solutions[i] for start in groups for i in range(start, start + group_size)]
 
     def _token_logprobs(self, output: dict[str, Any]) -> Any:
-        """[n, T] log-probs of this process's tokens under the sampling policy, 0 at padding, or None."""
-        sampled = output.get("sampling_per_token_logps")
-        if sampled is None and "logprobs" in self.method.requires:
-            raise EngineError(
-                f"method `{self.method.name}` needs sampling log-probs; this rollout came without",
-                hint="let rollout_func return `logprobs`, one list per completion",
-            )
+        """[n, T] log-probs of the tokens that the model sampled, 0 elsewhere; None where any process lacks some."""
+        sampled, old = output.get("sampling_per_token_logps"), output.get("old_per_token_logps")
         if not self.use_vllm and self.rollout_func is None:
             output.pop("sampling_per_token_logps", None)  # plain TRL has no such key here: keep its loss as it is
-        if sampled is None or not bool(sampled.isnan().any()):
+        lacking = sampled is None
+        if sampled is not None:
+            own = self._sampled_tokens(output, sampled.shape[1])
+            filled = sampled if old is None else torch.where(sampled.isfinite(), sampled, old)
+            sampled = torch.where(own, filled, 0.0)
+            lacking = not bool(sampled.isfinite().all())
+        if not bool(gather(torch.tensor([lacking], device=self.accelerator.device)).any()):
             return sampled
-        old = output.get("old_per_token_logps")
-        if old is None:
-            raise EngineError("vLLM returned NaN log-probabilities and the trainer has no others to put in")
-        own = torch.arange(sampled.shape[1], device=sampled.device) < self._lengths[:, None]
-        return torch.where(sampled.isnan(), old, sampled) * own
+        if "logprobs" in self.method.requires:
+            raise EngineError(
+                f"method `{self.method.name}` needs sampling log-probs; this rollout came without, or with some that "
+                "are not finite and that the trainer has no others for",
+                hint="let rollout_func return `logprobs`, one list of finite numbers per completion",
+            )
+        return None
 
     def _group_batch(self, output: dict[str, Any], token_logprobs: Any, scored_PG: Any, rated_P: Any) -> GroupBatch:
         """The rated prompts of the global batch: TRL keeps a prompt's completions together across processes."""
-        lengths = self._lengths
-        if "tool_mask" in output:  # only the model's own tokens were sampled; truncated rows may have none left
-            own = self._own_tokens(output).sum(dim=1)
-            lengths = torch.where(own > 0, own, lengths)
         weights = self.reward_weights.to(self._rewards_table.device)
         fields = {
             "rewards": (self._rewards_table * weights).nansum(dim=1),
             "correct": self._correct,
-            "lengths": gather(lengths),
+            "lengths": gather(self._sampled_tokens(output, output["completion_ids"].shape[1]).sum(dim=1)),
             **self._extra_fields,
         }
         if token_logprobs is not None:
@@ -233,6 +239,12 @@ class DiverseGRPOTrainer(MergingTrainer):
         grouped = {name: values.reshape(*shape, *values.shape[1:])[rated_P] for name, values in fields.items()}
         grouped |= {name: grouped[name][:, 0] for name in PER_PROMPT if name in grouped}
         return GroupBatch(**grouped, mask=scored_PG[rated_P])
+
+    def _sampled_tokens(self, output: dict[str, Any], width: int) -> Any:
+        """[n, T] True for the tokens that the model sampled; for all of a completion where TRL masks it as a whole."""
+        inside = torch.arange(width, device=self._lengths.device) < self._lengths[:, None]
+        own = inside & output["tool_mask"].bool() if "tool_mask" in output else inside
+        return torch.where(own.any(dim=1, keepdim=True), own, inside)
 
     @staticmethod
     def _own_tokens(output: dict[str, Any]) -> Any:

@@ -76,6 +76,8 @@ def grade_again(
         DataError: the folder holds no evaluation or a broken one, or ``data`` lacks one of its problems.
         InputError: the new folder exists, or can't be written.
     """
+    if not source.is_dir():
+        raise DataError(f"{source} must be a folder of `unsharpen eval`; there is no such folder")
     settings = read_settings(source)
     if settings is None or not settings.get("task"):
         raise DataError(f"{source} must be a folder of `unsharpen eval`; it has no settings.json with a task")

@@ -92,11 +92,14 @@ def _folder(path: Path, name: str | None) -> tuple[Format, list[Path]]:
     for one in tried:
         if files := one.find(path):
             return one, files
+    is_run = (path / "config.json").is_file() and (path / "evaluation.jsonl").is_file()
     raise DataError(
         f"{path}: expected a folder with samples.jsonl (unsharpen), samples_<task>_<date>.jsonl (lm-eval), "
         f"details_<task>_<date>.parquet (lighteval) or <step>.jsonl (verl); found none of "
         f"{'these' if name is None else name}",
-        hint="name a file instead of the folder",
+        hint=f"this is the folder of a training run: unsharpen report {path}"
+        if is_run
+        else "name a file instead of the folder",
     )
 
 

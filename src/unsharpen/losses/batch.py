@@ -100,7 +100,8 @@ class LossTerm:
         name: shown in errors and in ``unsharpen methods``.
         apply: ``batch -> [N, T]``, added to the policy loss of each token before the engine takes its mean; pure, with
             gradient.
-        requires: names of the optional :class:`LossBatch` fields that ``apply`` reads, besides ``entropies``.
+        requires: names of the optional :class:`LossBatch` fields that ``apply`` reads, besides ``entropies``. With
+            ``clip_low`` it counts on PPO's clip of each token's ratio.
         num_top: the K of ``top_logprobs``.
         replaces_policy_loss: the engine's own policy loss is left out.
         replaces_kl: the engine's own KL term is left out; the reference model is there for ``apply`` alone.

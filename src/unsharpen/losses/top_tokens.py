@@ -54,7 +54,8 @@ def redistribute_to_top_tokens(
         blame = uncertain & batch.likeliest & (batch.mean_over_tokens(batch.advantages) < 0)
         return term + xp.where(blame, (1 - wrong_scale) * advantages * ratio, zero)
 
-    return LossTerm("redistribute_to_top_tokens", apply, frozenset({"likeliest", "top_logprobs"}), num_top=num_top)
+    needs = frozenset({"likeliest", "top_logprobs", "clip_low", "clip_high"})
+    return LossTerm("redistribute_to_top_tokens", apply, needs, num_top=num_top)
 
 
 def _quantile_of_rows(batch: LossBatch, quantile: float) -> Array:

@@ -141,15 +141,19 @@ def sentences(summary: Summary, comparison: Comparison | None = None) -> list[st
     low, high = summary.num_samples
     samples = str(low) if low == high else f"{low} to {high}"
     lines.append(
-        f"{summary.label}: {summary.num_problems} problems, {samples} samples each, {summary.num_correct} correct."
+        f"{summary.label}: {_problems(summary.num_problems)}, {samples} samples each, {summary.num_correct} correct."
     )
     effective = summary.measures.get("effective_solutions")
     if effective is not None and effective.num_undefined:
         lines.append(
-            f"Diversity is undefined for the {effective.num_undefined} problems with fewer than two correct samples, "
+            f"Diversity is undefined for the {_problems(effective.num_undefined)} with fewer than two correct samples, "
             "and averaged over the others."
         )
     return lines
+
+
+def _problems(count: int) -> str:
+    return f"{count} problem" + "s" * (count != 1)
 
 
 def _compared(found: Comparison) -> list[str]:
@@ -162,7 +166,7 @@ def _compared(found: Comparison) -> list[str]:
     else:
         lines.append(f"{found.base_label} catches up at k = {caught} (interval of k in brackets).")
     shown = {e.k: e for e in found.efficiency if e.k in (max(k for k in found.ks if k <= 16), found.ks[-1])}
-    lines += [efficiency_sentence(found.label, found.base_label, e) for e in shown.values()]
+    lines += [efficiency_sentence(found.label, found.base_label, e) for e in shown.values() if e.target > 0]
     if found.num_only_here or found.num_only_base:
         lines.append(
             f"Compared on {found.num_problems} common problems; left out: {found.num_only_here} only in {found.label}, "

@@ -114,6 +114,9 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, found {value}")
+        steps = self.trl.get("max_steps", -1)
+        if isinstance(steps, int) and steps < 1 and steps != -1:
+            raise InputError(f"max_steps must be at least 1, or -1 to count in num_train_epochs; found {steps}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise InputError(f"max_minutes must be a number above 0, found {self.max_minutes}")
         if not self.eval_samples and self.eval_every:
@@ -190,16 +193,34 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
-        """The configuration that ``values`` hold; an unknown key is an error that offers close names."""
+        """The configuration that ``values`` hold; unknown keys are an error that says where they belong."""
         names = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in names:
-                close = difflib.get_close_matches(str(key), names, n=2)
-                raise InputError(
-                    f"a run has no setting {key!r}; it has {', '.join(names)}",
-                    hint=f"did you mean {' or '.join(close)}?" if close else None,
-                )
+        if unknown := [key for key in values if key not in names]:
+            raise InputError(
+                f"a run has no setting {', '.join(map(repr, unknown))}; it has {', '.join(names)}",
+                hint=_where_to([str(key) for key in unknown], names),
+            )
         return cls(**values)
+
+
+def _where_to(unknown: list[str], names: list[str]) -> str | None:
+    """A hint for keys that a run has not: TRL's fields have a place of their own, others may be misspelt."""
+    of_trl = [key for key in unknown if key in _trl_fields()]
+    hints = [f"{', '.join(of_trl)}: under `trl:`"] if of_trl else []
+    for key in unknown:
+        close = difflib.get_close_matches(key, names, n=2)
+        if close and key not in of_trl:
+            hints.append(f"{key}: did you mean {' or '.join(close)}?")
+    return "; ".join(hints) or None
+
+
+def _trl_fields() -> set[str]:
+    """The fields of ``trl.GRPOConfig``; none where TRL is not installed."""
+    try:
+        from trl import GRPOConfig
+    except ImportError:
+        return set()
+    return {f.name for f in dataclasses.fields(GRPOConfig)}
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A run's settings, checked against the classes of the installed libraries; nothing is downloaded, trained or written.
 
-The model and the data need not be on this machine: what was not checked for want of them is said.
+The model and data sets of the hub need not be on this machine: what was not checked for want of them is said.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from trl import GRPOConfig
 
 from unsharpen.engines.trl import with_settings
 from unsharpen.evaluation.provenance import versions
+from unsharpen.tasks import SETS
+from unsharpen.tasks.hub import read_rows
 from unsharpen.training.build import changed_fields, lora_config, model_path, require_enough
 from unsharpen.training.config import RunConfig
 from unsharpen.training.problems import load_problems
@@ -98,7 +100,15 @@ def _model(config: RunConfig, unchecked: list[str]) -> str:
 
 
 def _data(config: RunConfig, arguments: GRPOConfig, unchecked: list[str]) -> str:
+    """What the problems are.
+
+    Raises:
+        DataError: a source is no file, no named set, and can't be a data set of the hub either.
+    """
     sources = [source for source in (config.data, config.eval_data) if source is not None]
+    for source in sources:
+        if config.is_countdown or source not in SETS:
+            read_rows(source, columns=())  # opens and downloads nothing before the first row is asked for
     missing = [source for source in sources if not Path(source).exists()]
     if missing or not config.is_countdown:
         unchecked.append("the problems" if not missing else f"the problems of {', '.join(missing)}")

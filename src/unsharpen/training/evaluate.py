@@ -44,8 +44,9 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
 
     It samples as the training does: the same temperature, filters, penalties and chat template.
 
-    Each process samples its share of the problems; the first one judges and writes. The sampling has its own random
-    numbers, so a run trains the same way however often it is evaluated.
+    Each process samples its share of the problems; the first one judges and writes. Shares that are one short repeat a
+    problem, so that all processes generate equally often: with weights split over processes each call waits for the
+    others. The sampling has its own random numbers, so a run trains the same way however often it is evaluated.
     """
     settings = sampling_settings(config, trainer.args)
     recorded = as_recorded(settings)
@@ -55,17 +56,18 @@ def make_evaluate(trainer: DiverseGRPOTrainer, config: RunConfig, folder: RunFol
 
     def evaluate(step: int, num_samples: int) -> None:
         mine = range(state.process_index, len(prompts), state.num_processes)
+        missing = -(-len(prompts) // state.num_processes) - len(mine)
         seed = 7_919 * step + config.seed * 104_729 + state.process_index
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
             completions = sample(
                 model,
                 trainer.processing_class,
-                [prompts[i] for i in mine],
+                [prompts[i] for i in (*mine, *[0] * missing)],
                 num_samples=num_samples,
                 settings=settings,
                 seed=seed,
             )
-            texts = list(zip(mine, completions, strict=True))
+            texts = list(zip(mine, list(completions), strict=False))
         gathered = sorted(gather_object(texts))
         if not state.is_main_process:
             return

@@ -22,6 +22,12 @@ from unsharpen.training.build import load_tokenizer, model_path
 from unsharpen.training.config import RunConfig
 from unsharpen.training.problems import Problems, load_problems
 
+_NEUTRAL: dict[str, Any] = {
+    **dict.fromkeys(("min_p", "typical_p", "top_h", "epsilon_cutoff", "eta_cutoff")),
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+}
+"""For ``generate``, in place of the model's own settings, so that it samples from what the log-probs are of."""
 POOL, EXPLORE, RECORD = "pool.jsonl", "explore.jsonl", "presample.json"
 
 
@@ -150,6 +156,7 @@ def _prompt_ids(tokenizer: Any, prompt: Any) -> list[int]:
 
 def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], settings: PresampleSettings) -> list[Sampled]:
     encoded = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
+    ends = _ends(model, tokenizer)
     recorder = SamplingLogprobs(settings.temperature)
     with recording(model, recorder), torch.no_grad():
         sequences = model.generate(
@@ -161,13 +168,20 @@ def _generate(model: Any, tokenizer: Any, prompts: list[list[int]], settings: Pr
             top_k=0,
             max_new_tokens=settings.max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=sorted(ends) or None,
+            **_NEUTRAL,
         )
-    ends = model.generation_config.eos_token_id
-    ends = {ends} if isinstance(ends, int) else set(ends or [tokenizer.eos_token_id])
     completions = [_until_end(row, ends) for row in sequences[:, encoded["input_ids"].shape[1] :].tolist()]
     texts = tokenizer.batch_decode(completions, skip_special_tokens=True)
     logprobs = recorder.collect(completions)
     return [Sampled(*one) for one in zip(prompts, completions, logprobs, texts, strict=True)]
+
+
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    """The ids that end a completion, as in the trainer: those of the model and that of the tokenizer."""
+    configured = model.generation_config.eos_token_id
+    ends = configured if isinstance(configured, list) else [configured]
+    return {int(i) for i in (*ends, tokenizer.eos_token_id) if i is not None}
 
 
 def _until_end(ids: list[int], ends: set[int]) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
+from unsharpen.engines._options import require_groups
 from unsharpen.engines.trl import FIELDS
 from unsharpen.errors import InputError
 from unsharpen.training.config import RunConfig
@@ -99,7 +100,20 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
         raise InputError(f"save_steps must be a number of steps, found {arguments.save_steps}")
     period = generation_period(arguments)
     arguments.save_steps = -(-int(arguments.save_steps) // period) * period
-    recipe = config.resolve_method().recipe
+    method = config.resolve_method()
+    require_groups(method, arguments.num_generations, option="num_generations")
+    if method.binary_rewards and config.format_bonus:
+        raise InputError(
+            f"method `{method.name}` is defined for rewards that are exactly 0 or 1; found format_bonus "
+            f"{config.format_bonus:g}",
+            hint="leave --format-bonus out, or choose another method",
+        )
+    if method.recipe.pool_term is not None and not method.recipe.pool:
+        raise InputError(
+            f"method `{method.name}` needs completions that the base model sampled; found no pool",
+            hint="`unsharpen data presample` writes pool.jsonl: --method-arg pool=pool.jsonl",
+        )
+    recipe = method.recipe
     for setting in (*recipe.settings, *sorted(recipe.excludes)):
         field = FIELDS.get(setting)
         if field in config.trl and setting != "learning_rate_scale":

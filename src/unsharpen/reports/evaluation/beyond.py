@@ -84,9 +84,9 @@ def times_fewer(e: SamplingEfficiency) -> Interval | None:
 
 
 def efficiency_sentences(found: Mapping[str, tuple[int, tuple[SamplingEfficiency, ...]]], base_label: str) -> list[str]:
-    """One sentence a model, at k = 16 or the largest k below."""
+    """One sentence a model, at k = 16 or the largest k below; none where the base's Pass@k there is 0."""
     chosen = {label: [e for e in each if e.k <= _EFFICIENT][-1] for label, (_, each) in found.items()}
-    return [efficiency_sentence(label, base_label, e) for label, e in chosen.items()]
+    return [efficiency_sentence(label, base_label, e) for label, e in chosen.items() if e.target > 0]
 
 
 def band_rows(models: Sequence[Model]) -> list[Row]:
