@@ -201,6 +201,8 @@ def test_wrong_files(tmp_path: Path) -> None:
     assert (done.code, "no key 'seed'" in done.err, "seeds" in done.err) == (2, True, True)
     path.write_text("methods: grpo\n")
     assert "methods must be a mapping" in unsharpen("compare", "--config", path).err
+    path.write_text("methods: [grpo: {seeds: 2}]\n")
+    assert "methods must be a mapping" in unsharpen("compare", "--config", path).err
     path.write_text("methods: {grpo: }\n")
     assert f"{path} has no methods rloo" in unsharpen("compare", "rloo", "--config", path).err
     assert "holds no finished run" in unsharpen("compare", "--report-only", tmp_path).err

@@ -202,26 +202,13 @@ def test_settings_reach_trl(make_trainer: Make) -> None:
         ("diversity-po", {"entropy_coef": 0.01}, "in a form of its own"),
         ("rover", {"beta": 0.1}, "has what beta does in a form of its own"),
         ("simko", {"top_entropy_quantile": 0.2}, "in a form of its own"),
-    ],
-)
-def test_contradictory_settings_are_refused(
-    make_trainer: Make, method: str, fields: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(EngineError, match=words) as caught:
-        make_trainer(method, **fields)
-    assert "hint: leave " in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("method", "fields", "words"),
-    [
         ("clip-higher", {"loss_type": "cispo"}, "loss_type='cispo' takes epsilon_high for the largest ratio itself"),
         ("kl-cov", {"loss_type": "sapo"}, "`kl-cov` counts on the clip of PPO; loss_type='sapo' does not clip"),
         ("simko", {"loss_type": "vespo"}, "`simko` counts on the clip of PPO; loss_type='vespo' does not clip"),
         ("simko", {"loss_type": "grpo", "importance_sampling_level": "sequence"}, "the ratio of each token; found"),
     ],
 )
-def test_losses_in_which_a_clip_means_something_else_are_refused(
+def test_contradictory_settings_are_refused(
     make_trainer: Make, method: str, fields: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(EngineError, match=words) as caught:

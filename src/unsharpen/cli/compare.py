@@ -132,7 +132,11 @@ def study_values(
     if levers:
         values["levers"] = {**_mapping(values.get("levers"), "levers"), **levers}
     listed = values.get("methods")
-    known = dict.fromkeys(listed) if isinstance(listed, list) else dict(_mapping(listed, "methods"))
+    known: dict[str, Any]
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        known = dict.fromkeys(listed)
+    else:
+        known = dict(_mapping(listed, "methods"))
     if methods:
         if config is not None and (unknown := [name for name in methods if name not in known]):
             raise InputError(f"{config} has no methods {', '.join(unknown)}; it has {', '.join(known)}")
