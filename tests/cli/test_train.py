@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unsharpen.methods import get_method
 from unsharpen.metrics import effective_number, pass_at_k
-from unsharpen.reports import load_run, summary_rows
+from unsharpen.reports import load_run, summary_table
 from unsharpen.tasks import CountDown
 from unsharpen.training.build import model_path
 from unsharpen.training.config import RunConfig
@@ -112,7 +112,7 @@ def test_evaluations_follow_from_the_samples(finished: Path) -> None:
 
 def test_the_table_says_what_the_counts_say(finished: Path) -> None:
     evaluations = lines(finished / "evaluation.jsonl")
-    base, trained = summary_rows([load_run(finished)])
+    base, trained = summary_table([load_run(finished)]).rows
     report = (finished / "report.html").read_text("utf-8")
     for row, evaluation in ((base, evaluations[0]), (trained, evaluations[-1])):
         for k in (1, 4):

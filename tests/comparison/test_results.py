@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,10 +18,10 @@ from unsharpen.comparison.figures import figures, looks, pareto_front, spread
 from unsharpen.comparison.report import write_report
 from unsharpen.comparison.results import dynamics, load_results
 from unsharpen.comparison.summary import CATCH_UP, SECONDS, SEEDS, bands, difference_table, tables
-from unsharpen.comparison.tables import Table, TableRow, to_csv, to_latex, to_markdown, to_rich
 from unsharpen.errors import DataError, InputError
 from unsharpen.metrics import Interval, bootstrap_over_seeds, pass_at_k
 from unsharpen.metrics import crossover as crossover_of_one_run
+from unsharpen.reports import Table, to_markdown, to_rich
 
 METHODS = ["grpo", "grpo-low-lr", "ds-grpo-robust", "rloo"]
 
@@ -105,7 +103,7 @@ def test_bands_are_terciles_of_the_number_of_solutions(root: Path, shown: list[T
     multiplicity = np.asarray(counts(root, "grpo", 0)["multiplicity"])
     for name, inside in found:
         low, high = multiplicity[inside].min(), multiplicity[inside].max()
-        assert name.startswith(f"{low} to {high} solutions ({inside.size} ")
+        assert name.endswith(f": {low}–{high} solutions, {inside.size} problems")
     minus = next(table for table in shown if table.name == "bands-minus-grpo")
     row = next(row for row in minus.rows if row.label == "rloo" and row.group == found[0][0])
     inside = found[0][1]
@@ -220,68 +218,15 @@ def test_records_without_a_study_are_enough(root: Path, tmp_path: Path) -> None:
 
 # -------------------------------------------------------------------------------------------------- output
 
-TABLE = Table(
-    "t",
-    "A_b",
-    "50 %",
-    [
-        TableRow("base", {"Pass@1": Interval(0.5, 0.4, 0.6), "s": None}, "1 solution"),
-        TableRow("ds_x", {"Pass@1": Interval(-0.25, -0.3, -0.2), "s": 0.664}, "2 & more"),
-        TableRow("bad", {}, "2 & more", note="failed: a|b"),
-    ],
-)
-
-
-def test_markdown() -> None:
-    lines = to_markdown(TABLE).splitlines()
-    assert lines[4:] == [
-        "| solutions | method | Pass@1 | s |",
-        "|:--|:--|--:|--:|",
-        "| 1 solution | base | .500 [.40, .60] | — |",
-        "| 2 & more | ds_x | -.250 [-.30, -.20] | .66 |",
-        "| 2 & more | bad | failed: a\\|b |  |",
-    ]
-
-
-def test_csv_is_read_back() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(TABLE))))
-    assert rows[1] == {
-        "group": "2 & more",
-        "method": "ds_x",
-        "Pass@1": "-0.25",
-        "Pass@1 low": "-0.3",
-        "Pass@1 high": "-0.2",
-        "s": "0.664",
-        "note": "",
-    }
-    assert (rows[0]["s"], rows[2]["note"]) == ("", "failed: a|b")
-
-
-def test_latex_is_escaped_and_balanced() -> None:
-    text = to_latex(TABLE)
-    assert r"ds\_x & -.250 {\scriptsize [-.30, -.20]} & .66 \\" in text
-    assert r"\multicolumn{3}{l}{2 \& more} \\" in text
-    assert r"bad & \multicolumn{2}{p{.6\textwidth}}{failed: a|b} \\" in text
-    for name in ("table", "tabular"):
-        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
-    assert text.count("{") == text.count("}")
-    wide = to_latex(Table("w", "W", "", [TableRow("x", {f"c{i}": 1.0 for i in range(7)})]))
-    assert wide.index(r"\resizebox{\textwidth}{!}{%") < wide.index(r"\begin{tabular}")
-    assert wide.count("{") == wide.count("}")
-    for line in text.splitlines():
-        if line.endswith(r"\\") and "multicolumn" not in line:
-            assert len(re.findall(r"(?<!\\)&", line)) == 2
-
 
 def test_the_terminal_shows_every_row(shown: list[Table]) -> None:
     from rich.console import Console
 
     out = io.StringIO()
     console = Console(file=out, width=100)
-    for table in (TABLE, *shown):
+    for table in shown:
         console.print(to_rich(table))
-    for label in ("ds_x", *METHODS):
-        assert label in out.getvalue()
+    assert set(METHODS) <= set(out.getvalue().split())
 
 
 class _Tags(HTMLParser):

@@ -14,7 +14,7 @@ import pytest
 
 from unsharpen.errors import InputError
 from unsharpen.metrics import Interval
-from unsharpen.reports import Run, comparisons, load_run, summary_rows, verdicts, write_report
+from unsharpen.reports import Run, comparisons, load_run, summary_table, verdicts, write_report
 from unsharpen.reports.html import command
 from unsharpen.reports.verdict import judge
 
@@ -75,7 +75,7 @@ def test_page_is_well_formed_and_loads_nothing(runs: list[Run], tmp_path: Path) 
 
 def test_numbers_on_the_page_are_those_of_the_table(runs: list[Run], tmp_path: Path) -> None:
     words = Page(write_report(runs, tmp_path / "r.html").read_text()).words
-    for row in summary_rows(runs):
+    for row in summary_table(runs).rows:
         assert row.label in words
         for value in row.values.values():
             assert "—" in words if value is None else str(value).replace(" [", "[") in words

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unsharpen.errors import InputError, MissingExtraError
-from unsharpen.reports import Run, dynamics_figure, load_run, pass_at_k_figure, save, summary_rows, to_rich
+from unsharpen.reports import Run, dynamics_figure, load_run, pass_at_k_figure, save, summary_table, to_rich
 from unsharpen.reports.plots import BASE_COLOUR, CYCLE, GRPO_COLOUR, colours
 
 MakeRun = Callable[..., Path]
@@ -86,7 +86,7 @@ def test_missing_libraries_are_named(runs: list[Run], monkeypatch: pytest.Monkey
         pass_at_k_figure(runs)
     assert caught.value.hint == "pip install 'unsharpen[report]'"
     with pytest.raises(MissingExtraError, match="reports need rich"):
-        to_rich(summary_rows(runs))
+        to_rich(summary_table(runs))
 
 
 def test_import_is_light() -> None:

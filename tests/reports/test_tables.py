@@ -1,109 +1,97 @@
-"""Tables: the numbers equal direct computation, and the formats say the same."""
+"""A table in each of its formats."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from pathlib import Path
+import re
 
-import numpy as np
-import pytest
 from rich.console import Console
 
-from unsharpen.metrics import Crossover, Interval, bootstrap_mean, crossover, pass_at_k
-from unsharpen.reports import Row, Run, band_rows, load_run, summary_rows, to_csv, to_markdown, to_rich
+from unsharpen.metrics import Interval, SamplingEfficiency
+from unsharpen.reports import Table, TableRow, to_csv, to_html, to_latex, to_markdown, to_rich
 
-MakeRun = Callable[..., Path]
-COLUMNS = ["Pass@1", "Pass@8", "Pass@64", "Pass@128"]
+TABLE = Table(
+    "t",
+    "A_b",
+    "50 %",
+    [
+        TableRow("base", {"Pass@1": Interval(0.5, 0.4, 0.6), "s": None}, "1 solution"),
+        TableRow("ds_x", {"Pass@1": Interval(-0.25, -0.3, -0.2), "s": 0.664}, "2 & more"),
+        TableRow("bad", {}, "2 & more", note="failed: a|b"),
+    ],
+)
 
 
-@pytest.fixture
-def runs(make_run: MakeRun) -> list[Run]:
-    return [load_run(make_run(method, method=method)) for method in ("grpo", "ds-grpo")]
-
-
-def test_numbers_equal_direct_computation(runs: list[Run]) -> None:
-    rows = summary_rows(runs)
-    assert [row.label for row in rows] == ["base", "GRPO", "DS-GRPO"]
-    assert list(rows[0].values) == [
-        *COLUMNS,
-        "distinct solutions",
-        "effective solutions",
-        "base catches up at k",
+def test_markdown() -> None:
+    lines = to_markdown(TABLE).splitlines()
+    assert lines[4:] == [
+        "| group | method | Pass@1 | s |",
+        "|:--|:--|--:|--:|",
+        "| 1 solution | base | .500 [.40, .60] | — |",
+        "| 2 & more | ds_x | -.250 [-.30, -.20] | .66 |",
+        "| 2 & more | bad | failed: a\\|b |  |",
     ]
-    for row, evaluation in zip(rows, [runs[0].base, runs[0].final, runs[1].final], strict=True):
-        for k in (1, 8, 64, 128):
-            direct = np.asarray(pass_at_k(128, evaluation.num_correct, k))
-            assert row.values[f"Pass@{k}"] == bootstrap_mean(direct)
-        distinct, effective = row.values["distinct solutions"], row.values["effective solutions"]
-        assert isinstance(distinct, Interval)
-        assert isinstance(effective, Interval)
-        assert distinct.value == pytest.approx(evaluation.distinct_correct.mean())
-        assert effective.value == pytest.approx(np.nanmean(evaluation.effective_solutions))
-        assert effective.num_omitted == (evaluation.num_correct < 2).sum()
-    base, final = runs[1].base, runs[1].final
-    assert rows[2].values["base catches up at k"] == crossover(128, base.num_correct, 128, final.num_correct)
-    assert rows[0].values["base catches up at k"] is None
 
 
-def test_few_samples_leave_no_wide_columns(make_run: MakeRun) -> None:
-    rows = summary_rows([load_run(make_run(n=20))])
-    assert [c for c in rows[0].values if c.startswith("Pass")] == ["Pass@1", "Pass@8", "Pass@20"]
+def test_csv_is_read_back() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(TABLE))))
+    assert rows[1] == {
+        "group": "2 & more",
+        "method": "ds_x",
+        "Pass@1": "-0.25",
+        "Pass@1 low": "-0.3",
+        "Pass@1 high": "-0.2",
+        "s": "0.664",
+        "note": "",
+    }
+    assert (rows[0]["s"], rows[2]["note"]) == ("", "failed: a|b")
 
 
-def test_an_interrupted_run_has_dashes(make_run: MakeRun) -> None:
-    folder = make_run(n=128)
-    lines = (folder / "evaluation.jsonl").read_text().splitlines()
-    (folder / "evaluation.jsonl").write_text("\n".join(lines[:3]) + "\n")
-    base, interrupted = summary_rows([load_run(folder)])
-    assert base.values["Pass@128"] is not None
-    assert interrupted.values["Pass@128"] is None
-    assert isinstance(interrupted.values["base catches up at k"], Crossover)
-    assert "| — |" in to_markdown([base, interrupted])
+def test_latex_is_escaped_and_balanced() -> None:
+    text = to_latex(TABLE)
+    assert r"ds\_x & -.250 {\scriptsize [-.30, -.20]} & .66 \\" in text
+    assert r"\multicolumn{3}{l}{\emph{2 \& more}} \\" in text
+    assert r"bad & \multicolumn{2}{p{.6\textwidth}}{failed: a\textbar{}b} \\" in text
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
+    assert text.count("{") == text.count("}")
+    wide = to_latex(Table("w", "W", "", [TableRow("x", {f"c{i}": 1.0 for i in range(7)})]))
+    assert wide.index(r"\resizebox{\textwidth}{!}{%") < wide.index(r"\begin{tabular}")
+    assert wide.count("{") == wide.count("}")
+    for line in text.splitlines():
+        if line.endswith(r"\\") and "multicolumn" not in line:
+            assert len(re.findall(r"(?<!\\)&", line)) == 2
 
 
-def test_bands_are_terciles_of_the_multiplicity(runs: list[Run]) -> None:
-    rows = band_rows(runs)
-    assert [row.label for row in rows] == ["base", "GRPO", "DS-GRPO"] * 3
-    assert [row.group.split(":")[0] for row in rows[::3]] == ["few", "medium", "many"]
-    assert sum(row.num_problems for row in rows[::3]) == runs[0].base.num_problems
-    multiplicity = runs[0].base.multiplicity
-    assert multiplicity is not None
-    few = multiplicity <= np.quantile(multiplicity, 1 / 3)
-    value = rows[1].values["Pass@64"]
-    assert isinstance(value, Interval)
-    assert value.value == pytest.approx(runs[0].final.pass_at(64)[few].mean())
-    assert rows[0].group == f"few: {multiplicity.min()}–{multiplicity[few].max()} solutions"
+def test_a_long_table_of_groups_is_one_float_for_each_in_latex() -> None:
+    rows = [TableRow(f"m{i}", {"x": 1.0}, group) for group in ("few", "many") for i in range(21)]
+    text = to_latex(Table("bands", "Bands", "", rows))
+    assert re.findall(r"\\label\{(.*)\}", text) == ["tab:bands-1", "tab:bands-2"]
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    assert text.index(r"\emph{few}") < text.index("tab:bands-2") < text.index(r"\emph{many}")
 
 
-def test_csv_and_markdown_hold_the_same_values(runs: list[Run]) -> None:
-    rows = summary_rows(runs)
-    parsed = list(csv.DictReader(io.StringIO(to_csv(rows))))
-    assert [row["run"] for row in parsed] == ["base", "GRPO", "DS-GRPO"]
-    value = rows[1].values["Pass@8"]
-    assert isinstance(value, Interval)
-    assert float(parsed[1]["Pass@8"]) == value.value
-    assert float(parsed[1]["Pass@8 high"]) == value.high
-    assert parsed[0]["base catches up at k"] == ""
-    lines = to_markdown(rows).splitlines()
-    assert len(lines) == 5
-    assert str(value) in lines[3]
-    assert len({line.count("|") for line in lines}) == 1
+def test_labels_print_what_they_are() -> None:
+    hostile = "100% a_b [red]x \\ {y} #1 $2 ~^&<|>"
+    table = Table("t", "T", "", [TableRow(hostile, {"Pass@1": Interval(0.5, 0.4, 0.6), "k": None}, "few: 1–2")])
+    latex = to_latex(table).splitlines()
+    assert latex[8] == r"\multicolumn{3}{l}{\emph{few: 1--2}} \\"
+    assert latex[9] == (
+        r"100\% a\_b {[}red]x \textbackslash{} \{y\} \#1 \$2 \textasciitilde{}\textasciicircum{}\&\textless{}"
+        r"\textbar{}\textgreater{} & .500 {\scriptsize [.40, .60]} & --- \\"
+    )
+    assert (
+        "100% a_b [red]x \\ {y} #1 $2 ~^&amp;&lt;|&gt;</th><td>.500<small>[.40, .60]</small></td><td>—</td>"
+        in to_html(table)
+    )
+    assert "&<\\|> | .500" in to_markdown(table)
+    console = Console(width=80, file=(out := io.StringIO()))
+    console.print(to_rich(table))
+    assert hostile in out.getvalue()
 
 
-def test_markdown_escapes_bars() -> None:
-    assert "a\\|b" in to_markdown([Row("a|b", 0, 1, 1, {"Pass@1": None})])
-    assert to_markdown([]).startswith("| run |")
-
-
-def test_rich_table_fits_80_columns_and_takes_labels_literally(runs: list[Run]) -> None:
-    rows = summary_rows(runs)
-    rows[1] = Row("[red]x", 1, 1, 1, rows[1].values)
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(to_rich(rows, "CountDown"))
-    text = console.export_text()
-    assert "[red]x" in text
-    assert "…" not in text
-    pass_1 = rows[0].values["Pass@1"]
-    assert str(pass_1).split()[0] in text
+def test_every_kind_of_value_in_csv() -> None:
+    efficiency = SamplingEfficiency(k=16, target=0.6, needed=4.0, low=3.2, high=None, max_k=64)
+    rows = list(csv.reader(io.StringIO(to_csv(Table("t", "T", "", [TableRow("m", {"n": efficiency, "s": "2"})])))))
+    assert rows == [["group", "method", "n", "n low", "n high", "s", "note"], ["", "m", "4.0", "3.2", "", "2", ""]]

@@ -263,7 +263,7 @@ def _show(console: Console, tuning: list[Any], results: list[Any]) -> None:
 
 def _report(console: Console, root: Path) -> None:
     from unsharpen.comparison.report import failures, write_report
-    from unsharpen.comparison.tables import to_rich
+    from unsharpen.reports import to_rich
 
     results, tables = write_report(root)
     for table in tables:

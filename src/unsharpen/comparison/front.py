@@ -13,11 +13,11 @@ from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER
 from unsharpen.comparison.results import Results
 from unsharpen.comparison.store import scored
 from unsharpen.comparison.summary import LOWEST, SEEDS, many, shown_ks
-from unsharpen.comparison.tables import Table, TableRow, Value
 from unsharpen.errors import DataError
 from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports import Evaluation
 from unsharpen.reports.runs import parse_evaluation
+from unsharpen.reports.tables import Table, TableRow, Value
 from unsharpen.training.folder import read_jsonl
 
 

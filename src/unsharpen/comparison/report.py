@@ -13,11 +13,10 @@ from unsharpen.comparison.figures import figures
 from unsharpen.comparison.front import front_tables, load_lines
 from unsharpen.comparison.results import Results, load_results
 from unsharpen.comparison.summary import tables
-from unsharpen.comparison.tables import Table, cell, to_csv, to_latex, to_markdown
 from unsharpen.errors import InputError
-from unsharpen.reports.html import command, figure_html
+from unsharpen.reports.html import command, figure_html, glossary_html, page_html
 from unsharpen.reports.plots import save
-from unsharpen.reports.style import CSS
+from unsharpen.reports.tables import Table, to_csv, to_html, to_latex, to_markdown
 from unsharpen.training.folder import write_atomically
 
 GLOSSARY = {
@@ -88,48 +87,20 @@ def page(results: Results, found: Sequence[Table], drawn: dict[str, tuple[Any, s
     """One self-contained HTML page; whatever comes from files is escaped."""
     main, *others = found
     sections = {
-        "Results": _table(main),
+        "Results": to_html(main),
         "Failed cells": "".join(f"<p>{escape(line)}</p>" for line in failures(results)),
         **{alt.rstrip("."): figure_html(name, figure, alt, alt) for name, (figure, alt) in drawn.items()},
-        **{table.title: _table(table) for table in others},
+        **{table.title: to_html(table) for table in others},
         "How the settings were chosen": f"<p>{escape(results.rule)}</p>" if results.rule else "",
         "Settings, and how to repeat a run": "".join(_settings(results)),
-        "How to read this": "<dl>"
-        + "".join(f"<dt>{t}</dt><dd>{escape(d)}</dd>" for t, d in GLOSSARY.items())
-        + "</dl>",
+        "How to read this": glossary_html(GLOSSARY),
     }
-    body = "\n".join(f"<section>\n<h2>{escape(h)}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
     config = results.finished[0].first.config
     facts = [f"{key} {config[key]}" for key in ("task", "model") if key in config]
     facts += [f"{results.base.num_problems} problems", f"{results.num_samples} samples each", *results.notes]
     unfinished = any(not arm.runs and not arm.failures for arm in results.arms)
     title = f"{len(results.finished)} of {len(results.arms)} methods so far" if unfinished else "Methods compared"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{CSS}{_WIDE}</style>\n"
-        f'</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p class="quiet">{escape(" · ".join(facts))}</p>\n'
-        f"{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _table(table: Table) -> str:
-    columns, body, group = table.columns, "", ""
-    for row in table.rows:
-        if row.group != group:
-            group = row.group
-            body += f'<tr><th scope="rowgroup" class="band" colspan="{len(columns) + 1}">{escape(group)}</th></tr>\n'
-        cells = f'<td colspan="{len(columns)}" style="text-align: left">{escape(row.note)}</td>' if row.note else ""
-        for column in [] if row.note else columns:
-            value, _, bounds = cell(row.values.get(column)).partition(" [")
-            cells += f"<td>{escape(value)}" + (f"<small>[{escape(bounds)}</small>" if bounds else "") + "</td>"
-        body += f'<tr><th scope="row">{escape(row.label)}</th>{cells}</tr>\n'
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    return (
-        f'<div class="card scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">\n<table>'
-        f'<caption>{escape(table.caption)}</caption>\n<thead><tr><th scope="col">method</th>{head}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div>"
-    )
+    return page_html(title, " · ".join(facts), sections, style=_WIDE)
 
 
 def _settings(results: Results) -> list[str]:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from unsharpen.comparison.curves import Curves, crossover, drawn_interval, samples_needed
 from unsharpen.comparison.results import ArmResult, Floats, Results
-from unsharpen.comparison.tables import Table, TableRow, Value
-from unsharpen.metrics import Interval, bootstrap_mean, bootstrap_over_seeds
+from unsharpen.metrics import Interval, bootstrap_mean, bootstrap_over_seeds, multiplicity_bands
 from unsharpen.reports import Evaluation
+from unsharpen.reports.summary import band_title, mean_or_none
+from unsharpen.reports.tables import Table, TableRow, Value
 
 KS = (1, 8, 64, 128)
 DISTINCT, EFFECTIVE = "distinct", "effective"
@@ -125,7 +126,7 @@ def band_tables(results: Results, opponents: Sequence[str]) -> list[Table]:
     for name, inside in found:
         base: dict[str, Value] = {SEEDS: None}
         base |= {f"Pass@{k}": bootstrap_mean(results.base.pass_at(k)[inside]) for k in ks}
-        levels.append(TableRow(BASE, {**base, EFFECTIVE: _mean(results.base.effective_solutions[inside])}, name))
+        levels.append(TableRow(BASE, {**base, EFFECTIVE: mean_or_none(results.base.effective_solutions[inside])}, name))
         for arm in results.finished:
             values: dict[str, Value] = {SEEDS: _seeds(arm)}
             values |= {f"Pass@{k}": _over_seeds(arm.pass_at(k)[:, inside]) for k in ks}
@@ -172,15 +173,7 @@ def bands(results: Results) -> list[tuple[str, NDArray[np.int64]]]:
     multiplicity = results.base.multiplicity
     if multiplicity is None:
         return []
-    cuts = np.quantile(multiplicity, [1 / 3, 2 / 3])
-    found = []
-    for band in range(3):
-        inside = np.flatnonzero(np.searchsorted(cuts, multiplicity) == band)
-        if inside.size:
-            low, high = int(multiplicity[inside].min()), int(multiplicity[inside].max())
-            span = str(low) if low == high else f"{low} to {high}"
-            found.append((f"{span} solution{'s' * (high > 1)} ({inside.size} problems)", inside))
-    return found
+    return [(band_title(band), band.problems) for band in multiplicity_bands(multiplicity)]
 
 
 def failed_note(arm: ArmResult) -> str:
@@ -202,11 +195,7 @@ def _columns(
 def _base_levels(results: Results, names: Sequence[str]) -> dict[str, Value]:
     base: Evaluation = results.base
     levels: dict[str, Value] = {name: bootstrap_mean(base.pass_at(int(name.removeprefix("Pass@")))) for name in names}
-    return {**levels, DISTINCT: _mean(base.distinct_correct), EFFECTIVE: _mean(base.effective_solutions)}
-
-
-def _mean(values: Floats) -> Interval | None:
-    return None if np.isnan(values).all() else bootstrap_mean(values, nan="omit")
+    return {**levels, DISTINCT: mean_or_none(base.distinct_correct), EFFECTIVE: mean_or_none(base.effective_solutions)}
 
 
 def _over_seeds(values: Floats) -> Interval | None:

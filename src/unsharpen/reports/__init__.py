@@ -6,22 +6,25 @@ Light to import: matplotlib and rich are loaded when a figure or a terminal tabl
 from unsharpen.reports.html import write_report
 from unsharpen.reports.plots import dynamics_figure, pass_at_k_figure, save
 from unsharpen.reports.runs import Evaluation, Run, load_run
-from unsharpen.reports.tables import Row, band_rows, summary_rows, to_csv, to_latex, to_markdown, to_rich
+from unsharpen.reports.summary import band_table, summary_table
+from unsharpen.reports.tables import Table, TableRow, to_csv, to_html, to_latex, to_markdown, to_rich
 from unsharpen.reports.verdict import Verdict, comparisons, verdicts
 
 __all__ = [
     "Evaluation",
-    "Row",
     "Run",
+    "Table",
+    "TableRow",
     "Verdict",
-    "band_rows",
+    "band_table",
     "comparisons",
     "dynamics_figure",
     "load_run",
     "pass_at_k_figure",
     "save",
-    "summary_rows",
+    "summary_table",
     "to_csv",
+    "to_html",
     "to_latex",
     "to_markdown",
     "to_rich",

@@ -19,7 +19,8 @@ from unsharpen.reports.extras import require
 from unsharpen.reports.plots import STYLE, colours, dynamics_figure, pass_at_k_figure
 from unsharpen.reports.runs import Run, base_models, labels
 from unsharpen.reports.style import CSS
-from unsharpen.reports.tables import Row, band_rows, cell, summary_rows
+from unsharpen.reports.summary import band_table, summary_table
+from unsharpen.reports.tables import to_html
 from unsharpen.reports.verdict import comparisons, verdicts
 
 GLOSSARY = {
@@ -66,22 +67,28 @@ def write_report(runs: Sequence[Run], path: str | Path, *, title: str = "What tr
 
 
 def _page(runs: Sequence[Run], title: str) -> str:
+    bands = band_table(runs)
     steps = f"The same measures over {max(run.final.step for run in runs)} steps; dashed: before training."
     sections = {
         "In short": _verdicts(runs),
-        "Results": table_html(summary_rows(runs), "Means over problems, with 95 % intervals."),
+        "Results": to_html(summary_table(runs)),
         "Many tries": figure_html("pass-at-k", pass_at_k_figure(runs), "Pass@k over k", _curves_in_words(runs)),
         "During training": figure_html("dynamics", dynamics_figure(runs), "Pass@k and diversity by step", steps),
-        "By number of solutions": _bands(runs),
+        "By number of solutions": to_html(bands) if bands else "",
         "Settings, and how to repeat a run": "".join(map(_settings, runs, labels(runs))),
         "How to read this": glossary_html(GLOSSARY),
     }
-    body = "\n".join(f"<section>\n<h2>{h}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
+    return page_html(title, _about(runs[0]), sections)
+
+
+def page_html(title: str, about: str, sections: Mapping[str, str], *, style: str = "") -> str:
+    """A page that loads nothing: sections of HTML under their headings; those that are empty are left out."""
+    body = "\n".join(f"<section>\n<h2>{escape(h)}</h2>\n{text}\n</section>" for h, text in sections.items() if text)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
-        f'<h1>{escape(title)}</h1>\n<p class="quiet">{escape(_about(runs[0]))}</p>\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}{style}</style>\n</head>\n<body>\n<main>\n"
+        f'<h1>{escape(title)}</h1>\n<p class="quiet">{escape(about)}</p>\n'
         f"{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -102,28 +109,6 @@ def _verdicts(runs: Sequence[Run]) -> str:
         for v, colour in zip(verdicts(runs), colours(runs), strict=True)
     )
     return f'{lead}<ul class="cards">\n{cards}</ul>'
-
-
-def table_html(rows: Sequence[Row], caption: str, *, head: str = "model") -> str:
-    """Rows as a table; a new `Row.group` opens a band of its own."""
-    columns = list(rows[0].values)
-    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    body, group = "", ""
-    for row in rows:
-        if row.group != group:
-            group = row.group
-            body += f'<tr><th scope="rowgroup" class="band" colspan="{len(columns) + 1}">{escape(group)}, '
-            body += f"{row.num_problems:,} problem{'s' * (row.num_problems != 1)}</th></tr>\n"
-        cells = ""
-        for column in columns:
-            value, _, bounds = cell(row.values[column]).partition(" [")
-            cells += f"<td>{value}" + (f"<small>[{bounds}</small>" if bounds else "") + "</td>"
-        body += f'<tr><th scope="row">{escape(row.label)}</th>{cells}</tr>\n'
-    return (
-        f'<div class="card scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table>'
-        f'<caption>{escape(caption)}</caption>\n<thead><tr><th scope="col">{escape(head)}</th>{heads}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div>"
-    )
 
 
 def figure_html(name: str, figure: Any, alt: str, caption: str) -> str:
@@ -153,12 +138,6 @@ def _curves_in_words(runs: Sequence[Run]) -> str:
         first, last = (format_number(float(e.pass_at(k).mean()), 2) for k in (1, e.num_samples))
         ends.append(f"{label} from {first} at k = 1 to {last} at k = {e.num_samples}")
     return "; ".join(ends) + "."
-
-
-def _bands(runs: Sequence[Run]) -> str:
-    rows = band_rows(runs)
-    caption = "Problems in three groups by how many solutions they have (terciles; range in brackets)."
-    return table_html(rows, caption) if rows else ""
 
 
 def _settings(run: Run, label: str) -> str:

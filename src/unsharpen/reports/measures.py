@@ -11,6 +11,7 @@ from typing import Any
 from unsharpen.metrics import Comparison, Interval, MeasureSummary, SamplingEfficiency, Summary
 from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.extras import require
+from unsharpen.reports.tables import latex_float, latex_text
 
 _TITLES = {
     "accuracy": "Accuracy",
@@ -22,8 +23,6 @@ _TITLES = {
 }
 _PAPER = ("effective_solutions", "pairwise_diversity", "self_bleu")  # beside Pass@k, in a paper's table
 _PAPER_HEADS = ("Eff. solutions", "Pairwise div.", "Self-BLEU")
-_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_ESCAPES |= {char: "\\" + char for char in "&%$#_{}"}
 
 
 def measures_table(summaries: Sequence[Summary], comparison: Comparison | None = None) -> Any:
@@ -115,24 +114,7 @@ def measures_latex(summaries: Sequence[Summary], comparison: Comparison | None =
         f"Pass@$k$ in percent (unbiased, {samples} samples for each of {first.num_problems} problems) and diversity of "
         f"the correct samples, with {100 * first.level:g}\\,\\% bootstrap intervals over problems (seed {first.seed})."
     )
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}[t]",
-            "\\centering",
-            f"\\caption{{{caption}}}",
-            "\\label{tab:pass-at-k}",
-            f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-            "\\toprule",
-            " & ".join(heads) + " \\\\",
-            "\\midrule",
-            *rows,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )
+    return "% needs \\usepackage{booktabs}\n" + latex_float(heads, rows, caption, "pass-at-k")
 
 
 def sentences(summary: Summary, comparison: Comparison | None = None) -> list[str]:
@@ -206,8 +188,7 @@ def _latex_rows(
     label: str, measures: Mapping[str, MeasureSummary], columns: Sequence[tuple[str, int, int]]
 ) -> list[str]:
     """A line of values, and their intervals small below it; columns are (measure, scale, decimals)."""
-    escaped = "".join(_ESCAPES.get(char, char) for char in " ".join(label.split()))
-    values, bounds = [escaped], [""]
+    values, bounds = [latex_text(label)], [""]
     for name, scale, digits in columns:
         interval = measures[name].interval if name in measures else None
         if interval is None or math.isnan(interval.value):

@@ -16,22 +16,23 @@ from unsharpen.metrics import (
     sampling_efficiency,
 )
 from unsharpen.metrics.bootstrap import format_number
-from unsharpen.reports.evaluation.model import MAJORITY, Floats, Integers, Model, bootstrap_columns, shared_rows
+from unsharpen.reports.evaluation.model import MAJORITY, Integers, Model, bootstrap_columns, shared_rows
 from unsharpen.reports.measures import efficiency_sentence
-from unsharpen.reports.tables import DISTINCT, EFFECTIVE, Row, Value, band_title
+from unsharpen.reports.summary import DISTINCT, EFFECTIVE, band_title, mean_or_none
+from unsharpen.reports.tables import TableRow, Value
 
 TAUS = (0.5, 0.75, 1.0)
 _EFFICIENT = 16  # the k of the sentence, or the largest below
 _LARGEST = 64  # as the verdicts
 
 
-def stability_rows(models: Sequence[Model]) -> list[Row]:
+def stability_rows(models: Sequence[Model]) -> list[TableRow]:
     """maj@k at two k, and G-Pass@k and mG-Pass@k at the largest k that all models share, at most 64.
 
     Empty where that k is 1: all of them are then Pass@1, or 0.
     """
     k = _common_k(models)
-    return [] if k == 1 else [Row(m.label, 0, m.table.num_problems, m.max_k, _stability(m, k)) for m in models]
+    return [] if k == 1 else [TableRow(m.label, _stability(m, k)) for m in models]
 
 
 def _stability(model: Model, k: int) -> dict[str, Value]:
@@ -60,14 +61,14 @@ def efficiencies(models: Sequence[Model]) -> dict[str, tuple[int, tuple[Sampling
     return found
 
 
-def efficiency_rows(found: Mapping[str, tuple[int, tuple[SamplingEfficiency, ...]]], base_label: str) -> list[Row]:
+def efficiency_rows(found: Mapping[str, tuple[int, tuple[SamplingEfficiency, ...]]], base_label: str) -> list[TableRow]:
     """A row for each k of the base, grouped by model: its Pass@k, the samples needed, and how many times fewer."""
     rows = []
     for label, (problems, efficiency) in found.items():
         for e in efficiency:
             values: dict[str, Value] = {"samples needed": e, "times fewer": times_fewer(e)}
             text = f"{base_label}'s Pass@{e.k} of {format_number(e.target, 3)}"
-            rows.append(Row(text, 0, problems, e.max_k, values, label))
+            rows.append(TableRow(text, values, f"{label}, {problems:,} problem{'s' * (problems != 1)}"))
     return rows
 
 
@@ -89,7 +90,7 @@ def efficiency_sentences(found: Mapping[str, tuple[int, tuple[SamplingEfficiency
     return [efficiency_sentence(label, base_label, e) for label, e in chosen.items() if e.target > 0]
 
 
-def band_rows(models: Sequence[Model]) -> list[Row]:
+def band_rows(models: Sequence[Model]) -> list[TableRow]:
     """Pass@1, Pass@k and diversity by number of solutions that exist: thirds of all problems where it is known.
 
     Each row is over the model's own problems. A band that ties leave empty is missing; without multiplicity all are.
@@ -107,20 +108,15 @@ def band_rows(models: Sequence[Model]) -> list[Row]:
         for model in models:
             where = np.asarray([model.position[name] for name in inside if name in model.position], dtype=np.int64)
             if where.size:
-                title = band_title(band.name, band.low, band.high)
-                rows.append(Row(model.label, 0, where.size, model.max_k, _in_band(model, where, ks), title))
+                rows.append(TableRow(model.label, _in_band(model, where, ks), band_title(band)))
     return rows
 
 
 def _in_band(model: Model, where: Integers, ks: Sequence[int]) -> dict[str, Value]:
     values: dict[str, Value] = {f"Pass@{k}": bootstrap_mean(model.pass_at(k, where)) for k in ks}
     for name, column in ((DISTINCT, model.distinct[where]), (EFFECTIVE, model.effective[where])):
-        values[name] = _mean(column)
+        values[name] = mean_or_none(column)
     return values
-
-
-def _mean(column: Floats) -> Interval | None:
-    return None if np.isnan(column).all() else bootstrap_mean(column, nan="omit")
 
 
 def _common_k(models: Sequence[Model]) -> int:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unsharpen.metrics import Crossover, Interval, bootstrap_mean, crossover
+from unsharpen.metrics import Crossover, Interval, crossover
 from unsharpen.reports.evaluation.model import Floats, Integers, Model, bootstrap_columns, shared_rows
-from unsharpen.reports.tables import DISTINCT, EFFECTIVE, KS, Row, Value
+from unsharpen.reports.summary import DISTINCT, EFFECTIVE, KS, mean_or_none
+from unsharpen.reports.tables import TableRow, Value
 from unsharpen.reports.verdict import judge
 
 OVERTAKEN = "overtaken at k"
@@ -39,7 +40,7 @@ def overtaken(reference: Model, model: Model) -> Crossover | None:
     )
 
 
-def evaluation_rows(models: Sequence[Model]) -> list[Row]:
+def evaluation_rows(models: Sequence[Model]) -> list[TableRow]:
     """Pass@k, diversity and crossover of every model, the reference first; the columns that reports show.
 
     Each row is over the model's own problems; the crossover over those that it shares with the reference.
@@ -50,14 +51,14 @@ def evaluation_rows(models: Sequence[Model]) -> list[Row]:
     for i, model in enumerate(models):
         values: dict[str, Value] = {f"Pass@{k}": model.intervals.get(k) for k in ks}
         for name, column in ((DISTINCT, model.distinct), (EFFECTIVE, model.effective)):
-            values[name] = None if np.isnan(column).all() else bootstrap_mean(column, nan="omit")
+            values[name] = mean_or_none(column)
         if len(models) > 1:
             values[OVERTAKEN] = overtaken(models[0], model) if i else None
-        rows.append(Row(model.label, 0, model.table.num_problems, model.max_k, values))
+        rows.append(TableRow(model.label, values))
     return rows
 
 
-def verdicts(models: Sequence[Model], rows: Sequence[Row], k: int = _MANY) -> list[Verdict]:
+def verdicts(models: Sequence[Model], rows: Sequence[TableRow], k: int = _MANY) -> list[Verdict]:
     """Each model after the first against the first, at one try and at k (or as many as there are samples).
 
     A change counts when its 95 % paired bootstrap interval excludes 0; else it is undecided, and said so.
@@ -72,7 +73,7 @@ def verdicts(models: Sequence[Model], rows: Sequence[Row], k: int = _MANY) -> li
     return [_verdict(models[0], m, k, row.values[OVERTAKEN]) for m, row in zip(models[1:], rows[1:], strict=True)]
 
 
-def _alone(model: Model, row: Row, k: int) -> Verdict:
+def _alone(model: Model, row: TableRow, k: int) -> Verdict:
     k = min(k, model.max_k)
     numbers = "; ".join(f"Pass@{j} {interval}" for j, interval in model.intervals.items() if j in {1, k})
     effective = row.values[EFFECTIVE]

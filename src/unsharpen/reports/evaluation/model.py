@@ -24,7 +24,7 @@ from unsharpen.metrics import (
     pass_at_k,
 )
 from unsharpen.metrics.bootstrap import check_level, resample_counts
-from unsharpen.reports.tables import KS
+from unsharpen.reports.summary import KS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

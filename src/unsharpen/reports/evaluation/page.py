@@ -25,10 +25,10 @@ from unsharpen.reports.evaluation.compare import Verdict, evaluation_rows, verdi
 from unsharpen.reports.evaluation.figures import curves_figure, heat_figure
 from unsharpen.reports.evaluation.model import ALL, HALF, MAJORITY, PASS, Model, models_of
 from unsharpen.reports.evaluation.payload import Caps, payload, shortened, to_script
-from unsharpen.reports.html import GLOSSARY, glossary_html, table_html
+from unsharpen.reports.html import GLOSSARY, glossary_html
 from unsharpen.reports.plots import save
 from unsharpen.reports.style import CSS
-from unsharpen.reports.tables import Row, to_latex
+from unsharpen.reports.tables import Table, TableRow, to_html, to_latex
 
 _SCRIPTS = ("dom.js", "curves.js", "problems.js", "samples.js", "main.js")
 _CURVES = {
@@ -86,7 +86,7 @@ def write_evaluation_report(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8", errors="replace")
-        target.with_name("results.tex").write_text(to_latex(rows) + "\n", encoding="utf-8", errors="replace")
+        target.with_name("results.tex").write_text(to_latex(_results(models, rows)), encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"the report needs a writable path; {target} is not: {error}") from error
     for name, figure in figures.items():
@@ -94,7 +94,7 @@ def write_evaluation_report(
     return target
 
 
-def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str) -> str:
+def evaluation_page(models: Sequence[Model], rows: Sequence[TableRow], *, title: str) -> str:
     """The page as text."""
     data, caps = payload(models)
     data["curves"] = _CURVES
@@ -106,7 +106,7 @@ def evaluation_page(models: Sequence[Model], rows: Sequence[Row], *, title: str)
         "STYLE": CSS + _asset("style.css"),
         "ABOUT": escape(_about(models)),
         "VERDICTS": _verdicts(models, verdicts(models, rows)),
-        "TABLE": f'<div class="results">{table_html(rows, _caption(models))}</div>',
+        "TABLE": f'<div class="results">{to_html(_results(models, rows))}</div>',
         "BEYOND": _stability(models) + _efficiency(models) + _bands(models),
         "CAPS": escape(_caps(models, caps)),
         "SETTINGS": "".join(map(_settings, models)),
@@ -137,12 +137,12 @@ def _range(values: Sequence[int]) -> str:
     return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
 
 
-def _caption(models: Sequence[Model]) -> str:
+def _results(models: Sequence[Model], rows: Sequence[TableRow]) -> Table:
     uneven = [m.label for m in models if m.table.num_samples.min() != m.table.num_samples.max()]
     text = "Means over problems, with 95 % intervals."
     if uneven:
         text += f" Problems of {', '.join(uneven)} have different numbers of samples: k ends at the smallest."
-    return text
+    return Table("results", "Results", text, rows, head="model")
 
 
 def _stability(models: Sequence[Model]) -> str:
@@ -150,7 +150,7 @@ def _stability(models: Sequence[Model]) -> str:
     drawn = sorted({int(k) for m in models if m.majority for k in m.majority.ks[~m.majority.exact]})
     note = f" maj@k for k = {', '.join(map(str, drawn))} is a mean over random subsets." if drawn else ""
     caption = f"Means over problems, with 95 % intervals.{note}"
-    return _section("votes", "Votes and stability", table_html(rows, caption)) if rows else ""
+    return _section("votes", "Votes and stability", caption, rows)
 
 
 def _efficiency(models: Sequence[Model]) -> str:
@@ -159,19 +159,27 @@ def _efficiency(models: Sequence[Model]) -> str:
         return ""
     said = "".join(f"<p>{escape(text)}</p>\n" for text in efficiency_sentences(found, base))
     caption = f"How many samples reach what {base} reaches with k, on the problems of both, with 95 % intervals."
-    table = table_html(efficiency_rows(found, base), caption, head="to reach")
-    return _section("efficiency", "Samples for the same Pass@k", said + table)
+    rows = efficiency_rows(found, base)
+    return _section("efficiency", "Samples for the same Pass@k", caption, rows, said=said, head="to reach")
 
 
 def _bands(models: Sequence[Model]) -> str:
     rows = band_rows(models)
     caption = "Problems in three groups by how many distinct solutions exist (terciles), with 95 % intervals."
-    return _section("bands", "By number of solutions", table_html(rows, caption)) if rows else ""
+    return _section("bands", "By number of solutions", caption, rows)
 
 
-def _section(name: str, title: str, body: str) -> str:
-    head = f'<section aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n'
-    return f'{head}<div class="results">{body}</div></section>\n'
+def _section(
+    name: str, title: str, caption: str, rows: Sequence[TableRow], *, said: str = "", head: str = "model"
+) -> str:
+    """A table under its heading; nothing without rows."""
+    if not rows:
+        return ""
+    body = said + to_html(Table(name, title, caption, rows, head))
+    return (
+        f'<section aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n'
+        f'<div class="results">{body}</div></section>\n'
+    )
 
 
 def _verdicts(models: Sequence[Model], found: Sequence[Verdict]) -> str:
