@@ -37,8 +37,8 @@ def summary_table(runs: Sequence[Run]) -> Table:
         for (label, evaluation), value in zip(named, caught, strict=True)
     ]
     caption = (
-        "Means over problems, with 95 % intervals. Solutions: among the correct completions. The base catches up at the "
-        "smallest k at which it is as good."
+        "Means over problems, with 95 % intervals. Solutions: among the correct completions. "
+        "The base catches up at the smallest k at which it is as good."
     )
     return Table("results", "Results", caption, rows, head="model")
 
