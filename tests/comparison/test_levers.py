@@ -100,6 +100,14 @@ def test_of_some_methods(tmp_path: Path) -> None:
     assert [name for name, *_ in models.asked] == ["base"] * 2 + ["rloo"] * 5
 
 
+def test_more_temperatures_for_the_base(tmp_path: Path) -> None:
+    models = FakeModels()
+    run(study("grpo", seeds=1, levers={"temperatures": [0.5], "base_temperatures": [0.2]}), tmp_path, models)
+    assert models.asked == [("base", 0.0, 0.5, 0), ("base", 0.0, 0.2, 0), ("grpo", 0.0, 0.5, 0)]
+    lines = {line.label: line for line in load_lines(tmp_path, load_results(tmp_path))}
+    assert {label: line.temperatures for label, line in lines.items()} == {"base": [1.0, 0.5, 0.2], "grpo": [1.0, 0.5]}
+
+
 def test_some_seeds_and_some_mixed(tmp_path: Path) -> None:
     models = FakeModels()
     levers = {"temperatures": [0.5], "base_shares": [0.25], "average_seeds": True, "seeds": 2, "mixed": ["rloo"]}
@@ -201,6 +209,7 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"temperature": [0.5]}, "levers has no key 'temperature'"),
         ({"temperatures": []}, "levers: temperatures must be a list with at least one entry"),
+        ({"base_temperatures": [0]}, "levers: base_temperatures must be a number above 0, found 0"),
         ({"temperatures": [0]}, "levers: temperatures must be a number above 0, found 0"),
         ({"methods": ["rloo"]}, "levers: methods must be among grpo; found 'rloo'"),
         ({"mixed": ["rloo"]}, "levers: mixed must be among grpo; found 'rloo'"),
@@ -311,5 +320,6 @@ def test_broken_lines(root: Path, tmp_path: Path, change: Any, words: str) -> No
 
 def test_points() -> None:
     assert not Levers()
-    assert Levers((0.5, 1.0)).points(1.0) == [(0.0, 1.0), (0.0, 0.5)]
-    assert Levers((), (0.3,)).points(0.7) == [(0.0, 0.7), (0.3, 0.7)]
+    assert Levers((0.5, 1.0)).of_a_model(1.0) == [(0.0, 1.0), (0.0, 0.5)]
+    assert Levers((), (0.3,)).of_a_model(0.7) == [(0.0, 0.7), (0.3, 0.7)]
+    assert Levers((0.5,), (0.3,), base_temperatures=(0.2, 0.5)).of_the_base(1.0) == [(0.0, 1.0), (0.0, 0.5), (0.0, 0.2)]

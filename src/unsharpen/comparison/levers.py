@@ -16,7 +16,7 @@ from unsharpen.comparison.reading import listed, mapping, positive, whole
 from unsharpen.errors import InputError
 
 FOLDER, BASE, AVERAGE = "levers", "base", "average"
-_KEYS = ("temperatures", "base_shares", "average_seeds", "methods", "mixed", "seeds")
+_KEYS = ("temperatures", "base_shares", "average_seeds", "methods", "mixed", "seeds", "base_temperatures")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Levers:
         methods: which arms; none named is all.
         mixed: which of them are mixed with the base and averaged too; none named is all.
         seeds: of how many seeds of an arm, the first ones; None is all.
+        base_temperatures: more temperatures for the base, which has further to go to a model's Pass@1.
 
     References:
         WiSE-FT, arXiv 2109.01903; model soups, arXiv 2203.05482; both for RL: WARP, arXiv 2406.16768.
@@ -42,9 +43,10 @@ class Levers:
     methods: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
     seeds: int | None = None
+    base_temperatures: tuple[float, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.temperatures or self.base_shares or self.average_seeds)
+        return bool(self.temperatures or self.base_temperatures or self.base_shares or self.average_seeds)
 
     def include(self, arm: str) -> bool:
         """Whether an arm takes part; one with several rates has them in its label."""
@@ -54,8 +56,12 @@ class Levers:
         """Whether its weights are mixed with the base's and averaged over seeds."""
         return not self.mixed or arm.split("_lr-")[0] in self.mixed
 
-    def points(self, own: float, *, mixed: bool = True) -> list[tuple[float, float]]:
-        """(share, temperature) of everything to know about a model whose run has sampled at ``own``."""
+    def of_the_base(self, own: float) -> list[tuple[float, float]]:
+        """(share, temperature) of everything to know about the base, when the runs have sampled at ``own``."""
+        return [(0.0, each) for each in sorted({own, *self.temperatures, *self.base_temperatures}, reverse=True)]
+
+    def of_a_model(self, own: float, *, mixed: bool = True) -> list[tuple[float, float]]:
+        """The same about a model."""
         shares = sorted({0.0, *(self.base_shares if mixed else ())})
         return list(itertools.product(shares, sorted({own, *self.temperatures}, reverse=True)))
 
@@ -72,7 +78,7 @@ def read_levers(value: Any, labels: Sequence[str]) -> Levers:
         raise InputError(f"levers: average_seeds must be true or false, found {average!r}")
     seeds = whole(values.pop("seeds"), "levers: seeds", least=1) if "seeds" in values else None
     found: dict[str, Any] = {key: tuple(listed(values[key], f"levers: {key}")) for key in values}
-    for key in ("temperatures", "base_shares"):
+    for key in ("temperatures", "base_temperatures", "base_shares"):
         if key in found:
             found[key] = tuple(positive(entry, f"levers: {key}") for entry in found[key])
     for key, known in (("methods", labels), ("mixed", found.get("methods", labels))):

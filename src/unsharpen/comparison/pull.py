@@ -125,9 +125,9 @@ def _missing(levers: Levers, subject: _Subject) -> Iterator[_Point]:
     known = {(row["base_share"], row["temperature"]) for row in rows}
     if len(subject.models) < 2:
         known.add((0.0, own))  # the run's own evaluation
-    for share, temperature in levers.points(own, mixed=levers.mixes(subject.cell.arm)):
-        if (share, temperature) not in known and (subject.models or not share):
-            yield _Point(subject, share, temperature)
+    mixed = levers.mixes(subject.cell.arm)
+    points = levers.of_a_model(own, mixed=mixed) if subject.models else levers.of_the_base(own)
+    yield from (_Point(subject, *point) for point in points if point not in known)
 
 
 def _one_by_one(points: Sequence[_Point], evaluator: MakeEvaluator, failed: set[str]) -> Iterator[_Outcome]:
