@@ -17,14 +17,9 @@ from unsharpen.reports.extras import require
 Value = Interval | Crossover | SamplingEfficiency | float | str | None
 _WIDE = 6  # columns with intervals that a page of LaTeX takes in small type; more are scaled down
 _LONG = 40  # rows that such a page takes
-_SHORT = {
-    " solutions": "",
-    "distinct": "dist.",
-    "effective": "eff.",
-    "samples for ": "for ",
-    " Pass@": "\n@",
-    "base catches up at k": "caught\nat k",
-}
+_NARROW = 8  # columns that a terminal of 80 characters takes with their words
+_SHORT = {" solutions": "", "base catches up at k": "caught\nat k"}
+_SHORTER = {"distinct": "dist.", "effective": "eff.", "samples for ": "for ", " Pass@": "\n@", "Pass@": "@"}
 _LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -256,8 +251,9 @@ def to_rich(table: Table) -> Any:
     out.title_justify = out.caption_justify = "left"
     out.padding, out.collapse_padding, out.pad_edge = 0, True, False  # the box has one blank between columns
     out.add_column(table.head, style="bold", no_wrap=True)
+    short = _SHORT | (_SHORTER if len(table.columns) > _NARROW else {})
     for column in table.columns:
-        out.add_column(_shortened(column), justify="right", overflow="fold")
+        out.add_column(_shortened(column, short), justify="right", overflow="fold")
     group = ""
     for row in table.rows:
         if row.group != group:
@@ -273,10 +269,8 @@ def to_rich(table: Table) -> Any:
     return out
 
 
-def _shortened(column: str) -> str:
+def _shortened(column: str, words: Mapping[str, str]) -> str:
     """A heading for a narrow column of a terminal."""
-    if column.startswith("Pass@"):
-        return column.removeprefix("Pass").replace(" − ", "\n− ")
-    for long, short in _SHORT.items():
+    for long, short in words.items():
         column = column.replace(long, short)
     return column
