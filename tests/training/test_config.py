@@ -203,6 +203,7 @@ def test_the_record_holds_the_settings_in_force(tmp_path: Path, monkeypatch: pyt
     [
         ({"method": "pass-at-k", "method_args": {"k": 64}}, "at least 64 of them; found num_generations=16"),
         ({"method": "dph"}, "found no pool"),
+        ({"method": "dph", "method_args": {"pool": "nowhere.jsonl"}}, "can't read the pool nowhere.jsonl"),
         (
             {"method": "maxrl", "task": "math", "model": "m", "data": "d.jsonl", "format_bonus": 0.1},
             "exactly 0 or 1; found format_bonus 0.1",

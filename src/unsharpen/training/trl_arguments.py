@@ -13,6 +13,7 @@ import torch
 from trl import GRPOConfig
 
 from unsharpen.engines._options import require_groups
+from unsharpen.engines._pool import Pool
 from unsharpen.engines.trl import FIELDS
 from unsharpen.errors import InputError
 from unsharpen.training.config import RunConfig
@@ -114,6 +115,8 @@ def grpo_config(config: RunConfig, output: Path) -> GRPOConfig:
             hint="`unsharpen data presample` writes pool.jsonl: --method-arg pool=pool.jsonl",
         )
     recipe = method.recipe
+    if recipe.pool:
+        Pool(recipe.pool, temperature=arguments.temperature)  # whatever is wrong with it shows before a model is loaded
     for setting in (*recipe.settings, *sorted(recipe.excludes)):
         field = FIELDS.get(setting)
         if field in config.trl and setting != "learning_rate_scale":
