@@ -1,6 +1,7 @@
 """Seconds per step of the embedded model, where they go, and what the shaping costs.
 
     python benchmarks/trl_step.py --rounds 5 --steps 12
+    python benchmarks/trl_step.py --rounds 3 --steps 8 --config runs/countdown/chains.yaml   # another model
 
 Plain ``trl.GRPOTrainer`` and ``DiverseGRPOTrainer`` take turns in one process, each with a fresh model; the ratio is
 taken round by round, so that a machine that drifts does not decide the result.
@@ -24,18 +25,17 @@ from trl import GRPOTrainer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.training.build import load_tokenizer, model_path, task_reward
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, load_yaml
 from unsharpen.training.problems import load_problems
 from unsharpen.training.trl_arguments import grpo_config
 
 PARTS = ("_generate_single_turn", "_calculate_rewards", "_compute_loss")
 
 
-def timed_steps(kind: str, steps: int, method: str, spent: dict[str, float]) -> list[float]:
+def timed_steps(kind: str, config: RunConfig, spent: dict[str, float]) -> list[float]:
     """Seconds of every step but the first two."""
-    config = RunConfig(method=method, num_train=1024, trl={"max_steps": steps, "save_strategy": "no"})
     tokenizer = load_tokenizer(config)
-    problems = load_problems(config, chat=False)
+    problems = load_problems(config, chat=tokenizer.chat_template is not None)
     with tempfile.TemporaryDirectory() as output:
         common = {
             "args": grpo_config(config, Path(output)),
@@ -72,7 +72,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--method", default="ds-grpo-robust")
+    parser.add_argument("--config", type=Path, help="settings of `unsharpen train`, or of `compare`, in YAML")
     args = parser.parse_args()
+    settings = load_yaml(args.config) if args.config else {}
+    settings = {"num_train": 1024, **settings.get("settings", settings), "method": args.method}
+    trl = {**settings.get("trl", {}), "max_steps": args.steps, "save_strategy": "no"}
+    config = RunConfig.from_dict({**settings, "trl": trl})
     warnings.filterwarnings("ignore")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -81,16 +86,14 @@ def main() -> None:
     spent: dict[str, float] = defaultdict(float)
     for turn in range(args.rounds):
         order = ("plain", "ours") if turn % 2 == 0 else ("ours", "plain")
-        times = {
-            kind: timed_steps(kind, args.steps, args.method, spent if kind == "ours" else defaultdict(float))
-            for kind in order
-        }
+        times = {kind: timed_steps(kind, config, spent if kind == "ours" else defaultdict(float)) for kind in order}
         ratios.append(statistics.median(times["ours"]) / statistics.median(times["plain"]))
         ours += times["ours"]
         plain += times["plain"]
         print(f"round {turn}: ratio {ratios[-1]:.3f}", flush=True)
     total_steps = args.rounds * args.steps
-    print(f"threads {torch.get_num_threads()}, 512 completions a step")
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    print(f"{where}; {config.model}")
     print(f"plain GRPOTrainer   {statistics.median(plain):.3f} s a step (median)")
     print(f"DiverseGRPOTrainer  {statistics.median(ours):.3f} s a step (median), method {args.method}")
     print(f"ratio: median {statistics.median(ratios):.3f}, range {min(ratios):.3f} to {max(ratios):.3f}")
