@@ -102,8 +102,10 @@ def test_advantages_are_verls_and_then_the_methods(run: dict[str, Any]) -> None:
 
 
 def test_metrics_are_logged_and_the_weights_move(run: dict[str, Any]) -> None:
-    for name in ("pass@1", "pass@4", "distinct_correct", "uniform_groups", "shaping_ratio", "sampling_logprob"):
-        assert len(re.findall(rf"unsharpen/{re.escape(name)}:(?:nan|[-\d.])", run["output"])) == STEPS, name
+    for name in ("pass@1", "pass@4", "distinct_correct", "uniform_groups", "sampling_logprob"):
+        assert len(re.findall(rf"unsharpen/{re.escape(name)}:[-\d.]", run["output"])) == STEPS, name
+    # nan in a step in which GRPO's own advantages are all 0
+    assert len(re.findall(r"unsharpen/shaping_ratio:(?:nan|[\d.])", run["output"])) == STEPS
     norms = [float(x) for x in re.findall(r"actor/grad_norm:(?:np\.float64\()?([\d.e+-]+)", run["output"])]
     assert len(norms) == STEPS
     assert max(norms) > 0
