@@ -1,7 +1,7 @@
 """Seconds per step of the embedded model, where they go, and what the shaping costs.
 
     python benchmarks/trl_step.py --rounds 5 --steps 12
-    python benchmarks/trl_step.py --rounds 3 --steps 8 --config runs/countdown/chains.yaml   # another model
+    python benchmarks/trl_step.py --rounds 3 --steps 7 --config runs/countdown/chains.yaml   # another model
 
 Plain ``trl.GRPOTrainer`` and ``DiverseGRPOTrainer`` take turns in one process, each with a fresh model; the ratio is
 taken round by round, so that a machine that drifts does not decide the result.

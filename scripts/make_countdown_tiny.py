@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -191,14 +190,15 @@ def batches(
 class Stream(torch.utils.data.IterableDataset):
     """``batches`` for the workers of a DataLoader, each with random numbers of its own."""
 
-    def __init__(self, seed: int, *arguments: Any) -> None:
-        self.seed, self.arguments = seed, arguments
+    def __init__(
+        self, pool: dict[int, list], tokenizer: PreTrainedTokenizerFast, seed: int, batch_size: int, chains: bool
+    ) -> None:
+        self.pool, self.tokenizer, self.seed, self.batch_size, self.chains = pool, tokenizer, seed, batch_size, chains
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
-        pool, tokenizer, batch_size, chains = self.arguments
         rng = random.Random(self.seed + 1000 * (worker.id if worker else 0))
-        return batches(pool, tokenizer, rng, batch_size, chains)
+        return batches(self.pool, self.tokenizer, rng, self.batch_size, self.chains)
 
 
 def make_optimizers(model: LlamaForCausalLM, muon_rate: float, adam_rate: float, steps: int) -> list:
@@ -262,7 +262,7 @@ def main() -> None:
     model = make_model(tokenizer, args.width, args.layers, args.heads)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{model.num_parameters():,} parameters", flush=True)
-    stream = Stream(args.seed, pool, tokenizer, args.batch_size, args.chains)
+    stream = Stream(pool, tokenizer, args.seed, args.batch_size, args.chains)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=args.workers)
     optimizers = make_optimizers(model, args.muon_rate, args.adam_rate, args.steps)
     loss = train(model, iter(loader), optimizers, args.steps)
