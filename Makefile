@@ -49,8 +49,8 @@ clean: ## Remove the environment, builds and caches; keeps runs
 	rm -rf .venv .venv-verl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is written last: an interrupted installation is taken up again by the next call.
-.venv/.installed: pyproject.toml constraints.txt
+# The stamps are written last: an interrupted installation is taken up again by the next call.
+define REQUIRE_PYTHON
 	@if [ -z '$(PYTHON)' ] || ! '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	  found=$$('$(PYTHON)' --version 2>&1 | head -n 1); \
 	  [ -n '$(PYTHON)' ] || found=$$(python3 --version 2>/dev/null || echo none); \
@@ -61,6 +61,10 @@ clean: ## Remove the environment, builds and caches; keeps runs
 	  echo "unsharpen needs Python's venv module; $(PYTHON) has none"; \
 	  echo; echo "hint: on Debian and Ubuntu, install the package python3-venv"; \
 	  exit 1; fi >&2
+endef
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(REQUIRE_PYTHON)
 	@echo "Setting up .venv with $$('$(PYTHON)' --version): about 90 packages, a few minutes, once."
 	@echo "  (make PIP_FLAGS= shows what pip is doing)"
 	@rm -f $@
@@ -70,6 +74,7 @@ clean: ## Remove the environment, builds and caches; keeps runs
 
 # torch first, with what its build needs; the rest as pinned, since verl's own list asks for more than it needs here.
 .venv-verl/.installed: pyproject.toml constraints-verl.txt
+	$(REQUIRE_PYTHON)
 	@echo "Setting up .venv-verl with $$('$(PYTHON)' --version): about 120 packages, 1.8 GB, a few minutes, once."
 	@rm -f $@
 	@'$(PYTHON)' -m venv .venv-verl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,20 @@ def main() -> None:
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     world = torch.distributed.group.WORLD
     core = types.ModuleType("megatron.core")
-    core.mpu = types.SimpleNamespace(get_data_parallel_group_gloo=lambda with_context_parallel: world)
+    core.mpu = types.SimpleNamespace(
+        get_data_parallel_group_gloo=lambda with_context_parallel: world,
+        get_data_parallel_rank=lambda: rank,
+        get_tensor_model_parallel_rank=lambda: 0,
+    )
     sys.modules |= {"megatron": types.ModuleType("megatron"), "megatron.core": core}
 
     from unsharpen.engines.slime import advantages
 
     data = {name: [values[i] for i in take(rank)] for name, values in rollout().items()}
-    advantages(arguments(method="ds-grpo-sum"), data)
-    (output / f"{rank}.json").write_text(json.dumps([row.tolist() for row in data["advantages"]]))
+    with warnings.catch_warnings(record=True) as caught:
+        advantages(arguments(method="ds-grpo-sum", gamma_p=0.1, gamma_n=0.1), data)
+    found = {"advantages": [row.tolist() for row in data["advantages"]], "warnings": [str(w.message) for w in caught]}
+    (output / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

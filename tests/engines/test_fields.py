@@ -15,8 +15,8 @@ from torch.testing import assert_close
 
 from unsharpen import GroupBatch, get_method, list_methods
 from unsharpen.engines import _fields
-from unsharpen.engines._fields import MEMORY_FILE, FieldTrainer, prompt_ids, text_of
-from unsharpen.engines._identity import NO_ANSWER, answer_id, stable_id
+from unsharpen.engines._fields import MEMORY_FILE, FieldTrainer, text_of
+from unsharpen.engines._identity import NO_ANSWER, answer_id, prompt_id, stable_id
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import default_coefficients
 from unsharpen.training.build import build_trainer, load_tokenizer
@@ -227,12 +227,12 @@ def test_ids_are_the_same_everywhere() -> None:
 
 
 def test_a_prompt_id_column_goes_before_the_prompt() -> None:
-    assert prompt_ids([{"prompt_id": "a"}, {"prompt_id": "a"}], ["x", "y"]) == [stable_id("a")] * 2
-    assert prompt_ids([{}, {}], ["x", "y"]) == [stable_id("x"), stable_id("y")]
+    assert prompt_id({"prompt_id": "a"}, "x", place="") == stable_id("a")
+    assert prompt_id({}, "x", place="") == stable_id("x")
     seen = [{"role": "user", "content": [{"type": "image", "image": object()}]}]
-    assert prompt_ids([{"prompt_id": 7}], [seen]) == [stable_id(7)]
+    assert prompt_id({"prompt_id": 7}, seen, place="") == stable_id(7)
     with pytest.raises(EngineError, match=r"a prompt holds something else: .* object(.|\n)*a column `prompt_id`"):
-        prompt_ids([{}], [seen])
+        prompt_id({}, seen, place="a column `prompt_id`")
 
 
 def test_the_text_of_a_conversation() -> None:

@@ -77,18 +77,69 @@ def test_whose_log_probs() -> None:
         called(left_out, method="ds-grpo-sum", logprobs="old")
 
 
-def test_several_samples_of_one_rollout_are_one_completion() -> None:
-    whole, split = rollout(), rollout()
-    for name in ("log_probs", "rollout_log_probs", "loss_masks"):  # the first sample, in two halves of one rollout
-        split[name] = [split[name][0][:1], split[name][0][1:], *split[name][1:]]
+def in_two(first: float, second: float) -> tuple[dict[str, Any], int]:
+    """A rollout whose first correct sample stands in two halves, with these rewards; and which one it is."""
+    data = rollout()
+    cut = data["local_raw_reward"].index(1.0)
+    for name in ("log_probs", "rollout_log_probs", "loss_masks"):
+        row = data[name][cut]
+        data[name][cut : cut + 1] = [row[:1], row[1:]]
     for name in ("sample_indices", "rollout_ids", "local_raw_reward"):
-        split[name] = [split[name][0], *split[name]]
-    expected = called(whole, method="ds-grpo-sum")
-    found = called(split, method="ds-grpo-sum")
-    assert_close(torch.cat(found[:2]), expected[0])
-    assert_close(found[2:], expected[1:])
+        data[name].insert(cut, data[name][cut])
+    data["local_raw_reward"][cut : cut + 2] = [first, second]
+    return data, cut
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "whose"), [(1.0, 1.0, "same"), (0.5, 0.5, "sum"), (1.0, 0.0, "sum"), (0.0, 1.0, "sum")]
+)
+def test_several_samples_of_one_rollout_are_one_completion(first: float, second: float, whose: str) -> None:
+    split, cut = in_two(first, second)
+    expected = called(rollout(), method="ds-grpo-sum")
+    found = called(split, method="ds-grpo-sum", rollout_reward=whose)
+    assert_close(torch.cat(found[cut : cut + 2]), expected[cut])
+    assert_close([*found[:cut], *found[cut + 2 :]], [*expected[:cut], *expected[cut + 1 :]])
+
+
+def test_whose_reward_the_samples_of_a_rollout_have_must_be_said() -> None:
+    with pytest.raises(EngineError, match=r"a rollout has several samples(.|\n)*rollout_reward: `sum`"):
+        called(in_two(0.5, 0.5)[0], method="ds-grpo-sum")
+    with pytest.raises(EngineError, match="rollout_reward=same the samples of a rollout need one reward; found 0"):
+        called(in_two(0.0, 1.0)[0], method="ds-grpo-sum", rollout_reward="same")
     with pytest.raises(EngineError, match="rollout of several samples"):
-        called(split, method="ds-grpo-token")
+        called(in_two(1.0, 1.0)[0], method="ds-grpo-token", rollout_reward="same")
+    with pytest.raises(EngineError, match="rollout_reward must be sum or same; found 'mean'"):
+        called(rollout(), method="grpo", rollout_reward="mean")
+
+
+def test_a_group_too_small_for_the_method_has_no_advantage() -> None:
+    data, whole = rollout(), rollout()
+    alone = [i for i, index in enumerate(data["sample_indices"]) if index // 4 == 0]
+    for name, values in data.items():  # three of the first prompt's four are lost
+        data[name] = [value for i, value in enumerate(values) if i not in alone[1:]]
+    found, expected = called(data, method="rloo"), called(whole, method="rloo")
+    kept = [i for i in range(24) if i not in alone[1:]]
+    assert not found[kept.index(alone[0])].any()
+    assert_close(
+        [row for i, row in zip(kept, found, strict=True) if i not in alone],
+        [row for i, row in enumerate(expected) if i not in alone],
+    )
+
+
+def test_another_slime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = rollout()
+    moved["group_ids"] = moved.pop("rollout_ids")  # as 0.3.0 calls them
+    with pytest.raises(EngineError, match=r"does not know this slime: .* no rollout_data\['rollout_ids'\]"):
+        advantages(arguments(method="grpo"), moved)
+    changed = arguments(method="grpo")
+    del changed.kl_coef
+    with pytest.raises(EngineError, match=r"no args\.kl_coef"):
+        advantages(changed, rollout())
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.4.0")
+    with pytest.raises(EngineError, match=r"supports slime 0\.3; found slime 0\.4\.0") as caught:
+        advantages(arguments(method="grpo"), rollout())
+    assert "v0.3.1" in str(caught.value)
+    assert "pip" not in str(caught.value)
 
 
 def test_rewards_are_raw() -> None:
@@ -121,6 +172,9 @@ def test_known_failures_are_said_once() -> None:
         ({"method": "grpo", "context_parallel_size": 2}, "--context-parallel-size"),
         ({"method": "grpo", "n_samples_per_prompt": 1}, "--n-samples-per-prompt=1"),
         ({"method": "grpo", "correct_key": "acc"}, "unsharpen.correct_key"),
+        ({"method": "grpo", "answer_key": "final"}, "unsharpen.answer_key"),
+        ({"method": "clip-higher"}, "set --eps-clip"),
+        ({"method": "gspo"}, "set --advantage-estimator gspo yourself|set --eps-clip"),
         ({"method": "ds-grpo", "reference": "base"}, "no 'ref_log_probs'"),
     ],
 )
@@ -166,9 +220,10 @@ def test_groups_spread_over_two_processes(tmp_path: Path) -> None:
         for process in processes:
             process.kill()
             process.wait()
-    alone = [row.tolist() for row in called(rollout(), method="ds-grpo-sum")]
+    alone = [row.tolist() for row in called(rollout(), method="ds-grpo-sum", gamma_p=0.1, gamma_n=0.1)]
     for rank in range(2):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert len(found) == len(take(rank)) > 1
-        for row, index in zip(found, take(rank), strict=True):
+        assert len(found["advantages"]) == len(take(rank)) > 1
+        for row, index in zip(found["advantages"], take(rank), strict=True):
             assert row == pytest.approx(alone[index], rel=1e-6)
+        assert any("gamma_n" in text for text in found["warnings"]) == (rank == 0)

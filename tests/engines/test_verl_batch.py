@@ -89,7 +89,30 @@ def test_answers_prompts_and_solutions() -> None:
         reported(COLUMNS, "wish", by="ucb")
     with pytest.raises(EngineError, match="num_solutions; extra_info of row 0 has nothing"):
         batch_of(replace(COLUMNS, extra_infos=None), layout, options("gapo"))
+    images = [[{"role": "user", "content": [{"type": "image", "image": object()}]}]] * 5
+    with pytest.raises(EngineError, match=r"a prompt holds something else(.|\n)*extra_info\['prompt_id'\]"):
+        batch_of(replace(COLUMNS, extra_infos=None, prompts=images), layout, options("ucb"))
+    assert batch_of(replace(COLUMNS, prompts=images), layout, options("ucb")).prompt_ids.tolist() == (
+        [stable_id("a"), stable_id("b")]
+    )
+
+
+def test_solutions_are_what_the_reward_function_says() -> None:
+    layout = layout_of(COLUMNS)
     assert solutions_of(replace(COLUMNS, reward_infos=[{}] * 5), layout, options()) is None
+    zeros = replace(COLUMNS, reward_infos=[{"solution": 0}, {"solution": 0}, {"solution": None}, {}, {}])
+    assert solutions_of(zeros, layout, options()) == [stable_id(0), stable_id(0), None, None]
+
+
+def test_groups_too_small_for_the_method_are_left_out() -> None:
+    chosen = options("rloo")
+    layout = layout_of(COLUMNS, least=2)
+    assert (layout.shape, layout.num_skipped) == ((1, 2), 1)
+    batch = batch_of(COLUMNS, layout, chosen)
+    values = values_of(COLUMNS, layout, batch, chosen.method.advantages(batch), chosen)
+    assert values.tolist() == [2, 2, -2, -2, -2, 0, 2, 2, 0]  # rewards 1 and -1; u_2 has one completion
+    with pytest.raises(InputError, match="at least 3 completion"):
+        layout_of(COLUMNS, least=3)
 
 
 def test_mean_entropies_are_over_own_tokens() -> None:

@@ -21,13 +21,13 @@ TRUTH = '{"nums": [3, 5, 3], "target": 24}'
     [
         ("<answer>3 * (5 + 3)</answer>", 1.0, 1.0, "3*(3+5)"),
         ("<answer>3 + 5 + 3</answer>", 0.1, 0.0, "3+3+5"),
-        ("<answer>3 +</answer>", 0.0, 0.0, None),
-        ("no answer", 0.0, 0.0, None),
+        ("<answer>3 +</answer>", 0.0, 0.0, ""),
+        ("no answer", 0.0, 0.0, ""),
     ],
 )
-def test_scores(text: str, score: float, acc: float, answer: str | None) -> None:
+def test_scores(text: str, score: float, acc: float, answer: str) -> None:
     found = compute_score("countdown", text, TRUTH, {"split": "train"}, format_reward=0.1, num_turns=2)
-    solution = answer if acc else None
+    solution = answer if acc else ""
     assert found == {"score": score, "acc": acc, "answer": answer, "solution": solution}
 
 

@@ -33,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, scratch: Path, model: Path, da
         "actor_rollout_ref.model.path": model,
         "trainer.total_training_steps": STEPS,
         "trainer.save_freq": STEPS,
+        "trainer.test_freq": STEPS,
         "trainer.default_local_dir": folder / "checkpoints",
         "trainer.rollout_data_dir": folder / "rollouts",
         "hydra.run.dir": folder / "hydra",
@@ -106,6 +107,8 @@ def test_metrics_are_logged_and_the_weights_move(run: dict[str, Any]) -> None:
         assert len(re.findall(rf"unsharpen/{re.escape(name)}:[-\d.]", run["output"])) == STEPS, name
     # nan in a step in which GRPO's own advantages are all 0
     assert len(re.findall(r"unsharpen/shaping_ratio:(?:nan|[\d.])", run["output"])) == STEPS
+    (validated,) = re.findall(r"val-core/countdown/acc/mean@1:(?:np\.float64\()?([\d.]+)", run["output"])
+    assert 0 <= float(validated) <= 1
     norms = [float(x) for x in re.findall(r"actor/grad_norm:(?:np\.float64\()?([\d.e+-]+)", run["output"])]
     assert len(norms) == STEPS
     assert max(norms) > 0

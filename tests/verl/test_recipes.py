@@ -48,13 +48,26 @@ def check(words: list[str]) -> Any:
 @pytest.mark.parametrize("nodes", ["1", "2"])
 @pytest.mark.parametrize(("task", "size"), MODELS)
 def test_recipes(task: str, size: str, nodes: str) -> None:
-    config = check(overrides(task, size, NODES=nodes))
+    shared = {"DATA": "/shared/data", "OUTPUT": "/shared/out"}
+    config = check(overrides(task, size, NODES=nodes, **shared))
+    assert config.data.train_files == "/shared/data/train.parquet"
+    assert config.data.val_files.startswith("/shared/data/")
+    assert config.trainer.default_local_dir == "/shared/out"
     actor = config.actor_rollout_ref
     assert actor.model.path == MODELS[task, size]
     assert (config.trainer.nnodes, config.trainer.n_gpus_per_node) == (int(nodes), 8)
     assert config.data.train_batch_size / actor.actor.ppo_mini_batch_size == 4
     assert config.data.max_prompt_length + config.data.max_response_length <= 4096
     assert actor.actor.ppo_max_token_len_per_gpu >= 4096
+
+
+def test_paths_are_whole_and_on_several_nodes_given() -> None:
+    config = check(overrides("math", "7b"))
+    assert config.data.val_files == str(Path.cwd() / "test.parquet")
+    assert config.trainer.default_local_dir == str(Path.cwd() / "checkpoints" / "unsharpen" / "math-7b")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        overrides("math", "7b", NODES="2", DATA="/shared/data")
+    assert "OUTPUT: a folder for the checkpoints, on a file system that all nodes share" in caught.value.stderr
 
 
 def test_options_of_the_caller_win() -> None:

@@ -12,7 +12,7 @@ from accelerate.utils import gather, gather_object
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
-from unsharpen.engines._identity import answer_id, stable_id
+from unsharpen.engines._identity import answer_id, prompt_id
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import Method
 
@@ -89,7 +89,10 @@ class FieldTrainer(GRPOTrainer):
             "answers": lambda: self._answers(len(prompts)),
             "max_lengths": lambda: [self.max_completion_length] * len(prompts),
             "num_solutions": lambda: [row["num_solutions"] for row in inputs],
-            "prompt_ids": lambda: prompt_ids(inputs, prompts),
+            "prompt_ids": lambda: [
+                prompt_id(row, prompt, place="a column `prompt_id` in the training data")
+                for row, prompt in zip(inputs, prompts, strict=True)
+            ],
             "entropies": lambda: self._entropies,
             "embeddings": lambda: self._embeddings(completions),
         }
@@ -159,27 +162,6 @@ class FieldTrainer(GRPOTrainer):
                 f"method `{self.method.name}` continues from its memory, and {path} can't be read: {error}",
                 hint="resume with the method that wrote the checkpoint, or start anew",
             ) from error
-
-
-def prompt_ids(inputs: Any, prompts: Any) -> list[int]:
-    """The column ``prompt_id`` where the data has one, else a number made of the prompt itself.
-
-    Raises:
-        EngineError: no such column, and a prompt that is more than text, which has no number that stays the same.
-    """
-    rows = zip(inputs, prompts, strict=True)
-    return [stable_id(row["prompt_id"] if "prompt_id" in row else _plain(prompt)) for row, prompt in rows]
-
-
-def _plain(prompt: Any) -> Any:
-    try:
-        json.dumps(prompt)
-    except TypeError as error:
-        raise EngineError(
-            f"the method tells prompts apart by their text, and a prompt holds something else: {error}",
-            hint="a column `prompt_id` in the training data: a text or a number for each prompt",
-        ) from error
-    return prompt
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:

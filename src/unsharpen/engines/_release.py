@@ -5,10 +5,10 @@ from __future__ import annotations
 from unsharpen.errors import EngineError
 
 
-def require_release(package: str, found: str, supported: str) -> None:
+def require_release(package: str, found: str, supported: str, *, hint: str | None = None) -> None:
     """Raise EngineError unless the version ``found`` of ``package`` belongs to the release ``supported``, e.g. 1.16."""
     if not f"{found}.".startswith(f"{supported}."):
         raise EngineError(
             f"unsharpen supports {package} {supported}; found {package} {found}",
-            hint=f"pip install '{package}=={supported}.*'",
+            hint=hint or f"pip install '{package}=={supported}.*'",
         )

@@ -6,6 +6,7 @@ and a completion of an agent may be several rows. ``N`` counts rows here; the ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -29,13 +30,16 @@ class Layout:
         completions: [N] the completion within its group that the row is a part of; None when every row is one.
         parts: [N] place of the row within its completion; the reward and the answer are those of the last one.
         real: [N] False for rows that only fill up the batch; None when there are none.
+        least: the rows of a group with fewer completions count as padding.
 
     Attributes:
         shape: (P, G), G the size of the largest group.
         mask: [P, G] whether there is such a completion.
+        has_parts: whether a completion is several rows.
+        num_skipped: groups that were smaller than ``least``.
 
     Raises:
-        InputError: lists of different lengths, or no real row.
+        InputError: lists of different lengths, or no row that counts.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Layout:
         completions: Sequence[Hashable] | None = None,
         parts: Sequence[int] | None = None,
         real: Sequence[bool] | None = None,
+        least: int = 1,
     ) -> None:
         self._count = len(groups)
         completions = range(self._count) if completions is None else completions
@@ -55,9 +60,15 @@ class Layout:
                 "every row needs a group, a completion, a part and a flag; found "
                 f"{self._count}, {len(completions)}, {len(parts)} and {len(flags)} of them"
             )
-        self._rows = np.flatnonzero(flags)
+        rows = np.flatnonzero(flags).tolist()
+        sizes = Counter(group for group, _ in {(groups[row], completions[row]) for row in rows})
+        small = {group for group, size in sizes.items() if size < least}
+        self.num_skipped = len(small)
+        self._rows = np.asarray([row for row in rows if groups[row] not in small], dtype=np.int64)
         if not len(self._rows):
-            raise InputError(f"a batch needs at least 1 row that is no padding; found none among {self._count}")
+            raise InputError(
+                f"a batch needs a prompt with at least {least} completion(s); found none among {self._count} rows"
+            )
         numbers: dict[Hashable, int] = {}
         members: list[dict[Hashable, int]] = []
         places = []
@@ -72,6 +83,7 @@ class Layout:
         self._last = np.full(self.shape, -1)
         self._last[self._places[0][in_order], self._places[1][in_order]] = self._rows[in_order]
         self.mask = self._last >= 0
+        self.has_parts = int(self.mask.sum()) < len(self._rows)
 
     def last(self, values_N: Any) -> Any:
         """[P, G] the value of each completion's last row; the first row's own where there is no completion."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unsharpen.batch import GroupBatch
-from unsharpen.engines._identity import answer_id, stable_id
+from unsharpen.engines._identity import answer_id, prompt_id, stable_id
 from unsharpen.engines._options import Options
 from unsharpen.engines._rollouts import Layout, group_batch, row_sums, token_advantages
 from unsharpen.errors import EngineError, InputError
@@ -48,8 +48,8 @@ class Columns:
     max_length: int | None = None
 
 
-def layout_of(columns: Columns) -> Layout:
-    """Groups by uid, completions by session, parts by output.
+def layout_of(columns: Columns, *, least: int = 1) -> Layout:
+    """Groups by uid, completions by session, parts by output; groups of fewer than ``least`` completions are left out.
 
     Raises:
         InputError: a key of another form.
@@ -59,7 +59,8 @@ def layout_of(columns: Columns) -> Layout:
         if len(piece) != 3 or not piece[2].isdigit():
             raise InputError(f"verl's keys must read uid_session_output; found {key!r}")
     uids, sessions, outputs = zip(*pieces, strict=True)
-    return Layout(uids, completions=sessions, parts=list(map(int, outputs)), real=[not p for p in columns.padding])
+    real = [not padding for padding in columns.padding]
+    return Layout(uids, completions=sessions, parts=list(map(int, outputs)), real=real, least=least)
 
 
 def batch_of(columns: Columns, layout: Layout, options: Options) -> GroupBatch:
@@ -109,9 +110,7 @@ def reported(columns: Columns, key: str, *, by: str) -> list[Any]:
                 + (", ".join(map(str, info)) or "a score alone"),
                 hint=f"return a dict with 'score' and {key!r}; or name another: unsharpen.answer_key, correct_key",
             )
-    return [
-        None if padding or info[key] == "" else info[key] for info, padding in zip(infos, columns.padding, strict=True)
-    ]
+    return [None if padding else _said(info, key) for info, padding in zip(infos, columns.padding, strict=True)]
 
 
 def solutions_of(columns: Columns, layout: Layout, options: Options) -> list[int | None] | None:
@@ -120,7 +119,7 @@ def solutions_of(columns: Columns, layout: Layout, options: Options) -> list[int
     if columns.reward_infos is None or not any(key in info for info in columns.reward_infos):
         return None
     found = np.empty(len(columns.keys), dtype=object)
-    found[:] = [stable_id(info[key]) if info.get(key) else None for info in columns.reward_infos]
+    found[:] = [None if (said := _said(info, key)) is None else stable_id(said) for info in columns.reward_infos]
     table: Any = np.where(layout.mask, layout.last(found), np.full(layout.shape, None))
     return list(table.reshape(-1))
 
@@ -133,6 +132,11 @@ def values_of(columns: Columns, layout: Layout, batch: GroupBatch, advantages_PG
     advantages, correct = (np.asarray(table).reshape(-1) for table in (advantages_PG, batch.correct))
     owners = layout.completion_of_rows()
     return token_advantages(transform, owners, advantages, correct, columns.logprobs, columns.mask, columns.lengths)
+
+
+def _said(info: Mapping[str, Any], key: str) -> Any:
+    value = info.get(key)
+    return None if value == "" else value
 
 
 def _deciding(columns: Columns, scores: Any, options: Options) -> Any:
@@ -157,4 +161,5 @@ def _prompt_ids(columns: Columns) -> list[int]:
     """``extra_info['prompt_id']`` or else a number made of the prompt; verl's uids are new in every epoch."""
     prompts = columns.prompts or [None] * len(columns.keys)
     infos = columns.extra_infos or [{}] * len(columns.keys)
-    return [stable_id(info.get("prompt_id", prompt)) for info, prompt in zip(infos, prompts, strict=True)]
+    rows = zip(infos, prompts, strict=True)
+    return [prompt_id(info, prompt, place="extra_info['prompt_id'] in the data") for info, prompt in rows]

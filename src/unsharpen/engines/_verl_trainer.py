@@ -50,7 +50,7 @@ class _Unsharpened:
         columns = self._columns(batch)  # before the response mask is overwritten by rejection sampling
         keys, where = batch.keys, batch.partition_id
         result = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        layout = layout_of(columns)
+        layout = layout_of(columns, least=self.options.method.least_completions)
         groups = batch_of(columns, layout, self.options)
         shaped = self.options.method.advantages(groups)
         plain = get_method("grpo").advantages(groups)
@@ -58,6 +58,7 @@ class _Unsharpened:
         found = group_metrics(groups, solutions_of(columns, layout, self.options)) | shaping_metrics(
             groups, shaped, plain
         )
+        found["skipped_groups"] = layout.num_skipped
         metrics.update({f"unsharpen/{name}": value for name, value in found.items()})
         values = torch.from_numpy(values_of(columns, layout, groups, shaped, self.options).astype(np.float32))
         offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(columns.lengths)]))

@@ -2,30 +2,37 @@
 
 Supported: slime 0.3.1 and its main branch of August 2026, with data, tensor and pipeline parallelism; not context
 parallelism. slime deals the completions of a prompt out over its data-parallel processes, so one small gather a rollout
-(a few numbers per completion) puts the groups together again.
+(a few numbers per completion) puts the groups together again. Samples with one ``rollout_id`` are one completion.
 
 The options come from the file of ``--custom-config-path``:
 
 .. code-block:: yaml
 
-    unsharpen: {method: ds-grpo, gamma_p: 0.05, correct_threshold: 0.5}
+    unsharpen: {method: ds-grpo, gamma_p: 0.05, correct_threshold: 0.5, logprobs: old, rollout_reward: sum}
 
 They are checked when slime calls the function for the first time, after the first rollout: it has no earlier hook.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
-from typing import Any
+from dataclasses import fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from unsharpen.engines._options import Options, read_options, require_fields, require_groups
+from unsharpen.engines._release import require_release
 from unsharpen.engines._rollouts import Layout, group_batch, row_sums, token_advantages
 from unsharpen.engines._warnings import FailureWatch
 from unsharpen.errors import EngineError, InputError
 from unsharpen.methods import get_method
+
+SUPPORTED = "0.3"
+"""Releases whose version begins so, as far as they hand over what is read here: 0.3.0 does not."""
 
 EXAMPLE = "in the file of --custom-config-path: unsharpen: {method: ds-grpo, gamma_p: 0.05}"
 
@@ -33,11 +40,25 @@ _SETTINGS = {
     "learning_rate_scale": "--lr",
     "kl_coef": "--use-kl-loss --kl-loss-coef",
     "loss": "--calculate-per-token-loss",
+    "clip_low": "--eps-clip",
+    "clip_high": "--eps-clip-high",
+    "entropy_coef": "--entropy-coef",
+    "ratio_level": "--advantage-estimator gspo",
     "base_share": "the share, by `unsharpen merge` at the end,",
 }
 """A method's engine settings -> what sets them in slime, which is parsed before our code runs."""
 
-_settled: dict[str, tuple[Options, FailureWatch]] = {}
+_ARGUMENTS = (
+    *("context_parallel_size", "kl_coef", "kl_loss_coef", "n_samples_per_prompt", "normalize_advantages"),
+    *("rewards_normalization", "use_kl_loss", "use_rollout_logprobs"),
+)
+_DATA = ("loss_masks", "rewards", "rollout_ids", "sample_indices")
+
+RolloutReward = Literal["sum", "same"]
+"""Whether the samples of a rollout share its reward out (``reward / K`` each, as slime's pages say), or each has it."""
+
+_Settled = tuple[Options, "RolloutReward | None", FailureWatch]
+_settled: dict[str, _Settled] = {}
 
 
 def advantages(args: Any, rollout_data: dict[str, Any]) -> None:
@@ -46,12 +67,13 @@ def advantages(args: Any, rollout_data: dict[str, Any]) -> None:
     Args:
         args: slime's arguments, with ``unsharpen`` from the custom configuration.
         rollout_data: of this process: ``log_probs`` or ``rollout_log_probs``, ``loss_masks``, ``sample_indices``, raw
-            rewards, and where a rollout is several samples, ``rollout_ids``.
+            rewards, and ``rollout_ids``.
 
     Raises:
         EngineError: a setting of slime that contradicts the method, or something that the method needs is missing.
     """
-    options, watch = _settle(args)
+    _check_release(args, rollout_data)
+    options, whose, watch = _settle(args)
     masks, logprobs = rollout_data["loss_masks"], _logprobs(args, rollout_data, options)
     lengths, mask = np.asarray([len(row) for row in masks]), _flat(masks) > 0
     columns = {"rewards": _raw_rewards(args, rollout_data), "lengths": row_sums(mask, mask, lengths).astype(np.int64)}
@@ -59,15 +81,17 @@ def advantages(args: Any, rollout_data: dict[str, Any]) -> None:
     if "reference_logprobs" in options.method.requires:
         columns["reference_logprobs"] = row_sums(_flat(_reference(rollout_data, options)), mask, lengths)
     whole, mine = _gather({**columns, **_places(args, rollout_data)})
+    groups, rollouts = whole.pop("groups").tolist(), whole.pop("rollouts").tolist()
+    layout = Layout(groups, completions=rollouts, least=options.method.least_completions)
+    whole["rewards"] = _of_rollouts(whole["rewards"], layout, whose)
     correct = whole["rewards"] >= options.correct_threshold
-    layout = Layout(whole.pop("groups").tolist(), completions=whole.pop("rollouts").tolist(), parts=whole.pop("parts"))
     batch = group_batch(layout, {**whole, "correct": correct})
     shaped = options.method.advantages(batch)
     watch(batch, shaped, get_method("grpo").advantages(batch))
     transform, per_row = options.method.recipe.token_transform, layout.spread(shaped)[mine]
     values = np.repeat(per_row, lengths)
     if transform is not None:
-        if layout.mask.sum() < len(correct):
+        if layout.has_parts:
             raise EngineError(f"method `{options.method.name}` works on tokens; found a rollout of several samples")
         values = token_advantages(
             transform, np.arange(len(lengths)), per_row, correct[mine], _flat(logprobs), mask, lengths
@@ -77,15 +101,35 @@ def advantages(args: Any, rollout_data: dict[str, Any]) -> None:
     rollout_data["returns"] = list(rollout_data["advantages"])
 
 
-def _settle(args: Any) -> tuple[Options, FailureWatch]:
+def _check_release(args: Any, rollout_data: dict[str, Any]) -> None:
+    """Refuse a slime that hands over something else.
+
+    Its main branch bears the number of the last release, and a checkout on the path has none: the number refuses other
+    releases, and the names refuse a branch that has moved on (and 0.3.0, which says ``group_ids`` for ``rollout_ids``).
+    """
+    hint = "https://github.com/THUDM/slime at v0.3.1, or another version of unsharpen"
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout
+        require_release("slime", importlib.metadata.version("slime"), SUPPORTED, hint=hint)
+    missing = [f"args.{name}" for name in _ARGUMENTS if not hasattr(args, name)]
+    missing += [f"rollout_data[{name!r}]" for name in _DATA if name not in rollout_data]
+    if missing:
+        raise EngineError(f"unsharpen does not know this slime: it hands over no {', '.join(missing)}", hint=hint)
+
+
+def _settle(args: Any) -> _Settled:
     """The options, checked; read once for each set of them, so that warnings come once."""
     section = getattr(args, "unsharpen", None)
     key = json.dumps(section, sort_keys=True, default=repr)
-    options = _settled[key][0] if key in _settled else read_options(section, example=EXAMPLE)
-    _check(args, options)
     if key not in _settled:
-        kl_coef = float(args.kl_loss_coef) if getattr(args, "use_kl_loss", False) else 0.0
-        _settled[key] = options, FailureWatch(options.method, kl_coef=kl_coef)
+        section = dict(section) if isinstance(section, dict) else section
+        whose = section.pop("rollout_reward", None) if section else None
+        if whose not in (None, *get_args(RolloutReward)):
+            raise EngineError(f"unsharpen.rollout_reward must be sum or same; found {whose!r}")
+        options = read_options(section, example=EXAMPLE)
+        _check(args, options)
+        kl_coef = float(args.kl_loss_coef) if args.use_kl_loss else 0.0
+        _settled[key] = options, whose, FailureWatch(options.method, kl_coef=kl_coef, speaks=_speaks())
+    _check(args, _settled[key][0])
     return _settled[key]
 
 
@@ -99,12 +143,13 @@ def _check(args: Any, options: Options) -> None:
             hint=f"take the method that it adds to (grpo), and set {_SETTINGS.get(name, name)} yourself",
         )
     wrong = {
-        "--normalize-advantages": getattr(args, "normalize_advantages", False),
-        "--kl-coef": getattr(args, "kl_coef", 0) != 0,
-        "--context-parallel-size": getattr(args, "context_parallel_size", 1) > 1,
+        "--normalize-advantages": args.normalize_advantages,
+        "--kl-coef": args.kl_coef != 0,
+        "--context-parallel-size": args.context_parallel_size > 1,
     }
-    if options.correct_key is not None:
-        raise EngineError("slime hands on the reward alone; found unsharpen.correct_key", hint="use correct_threshold")
+    usual = {field.name: field.default for field in fields(Options) if field.name.endswith("_key")}
+    for key in (key for key, default in usual.items() if getattr(options, key) != default):
+        raise EngineError(f"slime hands on the reward alone; found unsharpen.{key}", hint="correct_threshold decides")
     for flag in (flag for flag, found in wrong.items() if found):
         raise EngineError(f"unsharpen does not work with slime's {flag}", hint=f"leave {flag} out")
 
@@ -148,14 +193,50 @@ def _raw_rewards(args: Any, rollout_data: dict[str, Any]) -> Any:
 
 
 def _places(args: Any, rollout_data: dict[str, Any]) -> dict[str, Any]:
-    """Group, rollout and place within it of each sample; slime numbers the samples of a prompt one after the other."""
+    """Group and rollout of each sample; slime numbers the rollouts of a prompt one after the other."""
     indices = rollout_data["sample_indices"]
     if any(index is None for index in indices):
         raise InputError("unsharpen tells prompts apart by Sample.index; found a sample without one")
     indices = np.asarray([int(index) for index in indices])
-    rollouts = rollout_data.get("rollout_ids")
-    rollouts = indices if rollouts is None else np.asarray([int(rollout) for rollout in rollouts])
-    return {"groups": indices // args.n_samples_per_prompt, "rollouts": rollouts, "parts": indices}
+    rollouts = np.asarray([int(rollout) for rollout in rollout_data["rollout_ids"]])
+    return {"groups": indices // args.n_samples_per_prompt, "rollouts": rollouts}
+
+
+def _of_rollouts(rewards: Any, layout: Layout, whose: RolloutReward | None) -> Any:
+    """[N] the reward of each sample's rollout; slime has several habits, and from the numbers they can't be told apart.
+
+    Raises:
+        EngineError: a rollout of several samples, and the options don't say whose reward its samples have; or they are
+            to be the same and are not.
+    """
+    if not layout.has_parts:
+        return rewards
+    if whose is None:
+        raise EngineError(
+            "a rollout has several samples, and unsharpen needs to know what their rewards are",
+            hint="unsharpen.rollout_reward: `sum` if they add up to the rollout's (as with reward / K for each), "
+            "`same` if each has all of it",
+        )
+    if whose == "sum":
+        return layout.spread(layout.total(rewards))
+    whole = layout.spread(layout.last(rewards))
+    if np.any(different := whole != layout.spread(layout.mask) * rewards):
+        row = int(np.flatnonzero(different)[0])
+        raise EngineError(
+            "with rollout_reward=same the samples of a rollout need one reward; "
+            f"found {rewards[row]} beside {whole[row]}"
+        )
+    return whole
+
+
+def _speaks() -> bool:
+    """Whether this is the first of the processes that the function runs in, all of a pipeline's last stage."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return True
+    from megatron.core import mpu
+
+    first: bool = mpu.get_data_parallel_rank() == 0 and mpu.get_tensor_model_parallel_rank() == 0
+    return first
 
 
 def _gather(columns: dict[str, Any]) -> tuple[dict[str, Any], slice]:

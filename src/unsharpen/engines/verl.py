@@ -69,7 +69,7 @@ def check() -> str:
     if not any(entry.name == "unsharpen" for entry in entry_points):
         raise EngineError(
             "unsharpen is on the path but not installed: verl finds plug-ins by the metadata of installed packages",
-            hint="pip install unsharpen, in verl's environment and on every node",
+            hint="pip install . from a clone of unsharpen, in verl's environment and on every node",
         )
     if policy != "auto" and "unsharpen" not in policy.split(","):
         raise EngineError(

@@ -36,7 +36,8 @@ def compute_score(
 
     Returns:
         ``score`` 1 if correct, else ``format_reward`` or 0; ``acc`` 1 or 0; ``answer`` the canonical form of the
-        answer, or None if unreadable; ``solution`` the same if correct, else None.
+        answer, ``""`` if unreadable; ``solution`` the same if correct, else ``""``. Nothing is None, which verl 0.9.0
+        would try to average when it validates.
 
     Raises:
         InputError: another data source, or a ground truth that is no problem.
@@ -63,8 +64,8 @@ def compute_score(
     return {
         "score": 1.0 if verdict.correct else format_reward * readable,
         "acc": float(verdict.correct),
-        "answer": verdict.canonical,
-        "solution": verdict.canonical if verdict.correct else None,
+        "answer": verdict.canonical or "",
+        "solution": (verdict.canonical or "") if verdict.correct else "",
     }
 
 
