@@ -15,7 +15,7 @@ from tests.comparison.fake import FakeTrain, Heard, evaluation
 
 from unsharpen.comparison.curves import Curves
 from unsharpen.comparison.figures import figures
-from unsharpen.comparison.front import Line, front_tables, load_lines, pass_at_equal
+from unsharpen.comparison.front import Line, _along, front_tables, load_lines, pass_at_equal
 from unsharpen.comparison.levers import Levers
 from unsharpen.comparison.report import write_report
 from unsharpen.comparison.results import load_results
@@ -263,6 +263,14 @@ def test_pass_at_equal_pass_at_1_by_hand(root: Path) -> None:
     equal, levels = front_tables([beyond], results, curves)
     assert equal.rows[0].values["Pass@64 at grpo's Pass@1"].startswith("Pass@1 .")
     assert levels.rows[0].values["lowest − base"] == Interval(0.0, 0.0, 0.0)
+
+
+def test_a_line_that_turns_is_followed_in_the_order_of_temperature() -> None:
+    x, y = np.asarray([0.497, 0.598, 0.548]), np.asarray([0.950, 0.850, 0.600])  # temperatures 1, .6 and .2
+    assert _along(0.527, x, y) == pytest.approx(0.95 - 0.1 * 30 / 101)  # and not between .2 and 1
+    assert _along(0.56, x, y) == pytest.approx(0.95 - 0.1 * 63 / 101)  # the hotter of two places
+    assert (_along(0.4, x, y), _along(0.7, x, y)) == (0.95, 0.85)
+    assert _along(0.5, np.asarray([0.5, 0.5]), np.asarray([0.9, 0.8])) == 0.9
 
 
 def test_evaluations_of_another_run_do_not_count(root: Path, tmp_path: Path) -> None:

@@ -83,12 +83,20 @@ def test_the_base_is_evaluated_once(tmp_path: Path) -> None:
     assert rows == {(folder / "evaluation.jsonl").read_text().strip()}
 
 
-def test_other_sampling_is_another_base(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"trl": {"temperature": 1.2}}, "sampling: {} -> {'temperature': 1.2}"),
+        ({"num_eval": 7}, "num_eval: "),
+    ],
+)
+def test_another_base_does_not_go_into_the_folder(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     train = FakeTrain()
     run(study("grpo", seeds=1), tmp_path, train)
-    hotter = {**SETTINGS, "trl": {"temperature": 1.2}}
-    run(study("rloo", seeds=1, settings=hotter), tmp_path, train)
-    assert train.bases == [None, None]
+    with pytest.raises(InputError, match="belongs to another comparison") as caught:
+        run(study("rloo", seeds=1, settings={**SETTINGS, **changed}), tmp_path, train)
+    assert words in str(caught.value)
+    assert train.bases == [None]  # nothing was trained
 
 
 def test_a_cell_that_fails_is_noted_and_the_others_go_on(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from unsharpen.comparison.spec import Arm, Rate, Study
 from unsharpen.errors import InputError, UnsharpenError
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, differences
 
 TUNING, RESULTS = "tuning", "results"
 
@@ -95,9 +95,18 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 def base_fingerprint(values: Mapping[str, Any]) -> str:
     """Equal for runs whose base model, problems and sampling agree."""
+    return fingerprint(_of_the_base(values))
+
+
+def base_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each setting in which the bases of two runs differ; none where their fingerprints agree."""
+    return [] if base_fingerprint(old) == base_fingerprint(new) else differences(_of_the_base(old), _of_the_base(new))
+
+
+def _of_the_base(values: Mapping[str, Any]) -> dict[str, Any]:
     trl = values.get("trl") or {}
     sampling = {key: trl[key] for key in _SAMPLING if key in trl}
-    return fingerprint({**{k: v for k, v in values.items() if k not in _NOT_OF_THE_BASE}, "sampling": sampling})
+    return {**{k: v for k, v in values.items() if k not in _NOT_OF_THE_BASE}, "sampling": sampling}
 
 
 def result_cells(study: Study, chosen: Mapping[str, tuple[Mapping[str, Any], Rate]] | None = None) -> list[Cell]:

@@ -106,6 +106,32 @@ def samples_needed(arm: Curve, other: Curve, k: int, level: float = 0.95) -> Cro
     return _interval(arm.value >= wanted - _TIE, arm.drawn >= drawn - _TIE, level)
 
 
+def lowest(value: Floats, drawn: Floats, level: float = 0.95) -> Interval:
+    """The smallest of K differences, and an interval that allows for its having been picked out of K.
+
+    ::
+
+        value = min_k d_k,   [min_k (d_k - c s_k), min_k (d_k + c s_k)]
+
+    ``s_k`` is the standard error of ``d_k``, and ``c`` the quantile of ``max_k |d_rk - d_k| / s_k`` over the resamples
+    r: with the probability ``level`` all K true differences lie within ``c s_k`` of the ``d_k``, and then the smallest
+    one lies in the interval. (The quantiles of ``min_k d_rk`` would not do: noise alone makes a minimum negative.)
+
+    Args:
+        value: [K] the differences.
+        drawn: [R, K] the same under each resample.
+        level: of confidence.
+
+    References:
+        Simultaneous (sup-t) bands, Montiel Olea and Plagborg-Moller, Journal of Applied Econometrics 34 (2019).
+    """
+    error = drawn.std(axis=0)
+    known = error > _TIE
+    apart = np.abs(drawn - value)[:, known] / error[known]
+    reach = error * float(np.quantile(apart.max(axis=1), level)) if known.any() else 0 * error
+    return Interval(float(value.min()), float((value - reach).min()), float((value + reach).min()))
+
+
 def drawn_interval(value: float, drawn: Floats) -> Interval:
     """A value with the central 95 % of what it was under the resamples [R]."""
     low, high = np.quantile(drawn, [0.025, 0.975])

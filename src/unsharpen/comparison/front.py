@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from unsharpen.comparison.curves import Curve, Curves, Floats, drawn_interval
+from unsharpen.comparison.curves import Curve, Curves, Floats, drawn_interval, lowest
 from unsharpen.comparison.levers import AVERAGE, BASE, FOLDER
 from unsharpen.comparison.results import Results
 from unsharpen.comparison.store import scored
@@ -124,11 +125,12 @@ def _levels_table(lines: Sequence[Line], results: Results, curves: Curves) -> Ta
             values |= {
                 f"Pass@{k}": drawn_interval(curve.value[k - 1], curve.drawn[:, k - 1]) for k in shown_ks(results)
             }
-            above, drawn = curve.value - curves.base.value, (curve.drawn - curves.base.drawn).min(axis=1)
-            points.append(TableRow(line.label, {**values, f"{LOWEST} − base": drawn_interval(above.min(), drawn)}))
+            below = lowest(curve.value - curves.base.value, curve.drawn - curves.base.drawn)
+            points.append(TableRow(line.label, {**values, f"{LOWEST} − base": below}))
     caption = (
         "The models as they are, sampled at other temperatures, and with a share of the base in their weights. "
-        f"{LOWEST} − base: of the differences to the base at its own temperature, over k = 1 to {results.num_samples}."
+        f"{LOWEST} − base: of the differences to the base at its own temperature, over k = 1 to {results.num_samples}, "
+        "its interval simultaneous over k."
     )
     return Table("levers", "Levers that need no training", caption, points)
 
@@ -165,19 +167,23 @@ def _reach(line: Line, curves: Curves) -> str:
 def pass_at_equal(line: Line, other: Curve, k: int, curves: Curves) -> tuple[float, Floats] | None:
     """Pass@k of the line where its Pass@1 is the other's: the value, and under each resample [R].
 
-    Linear in Pass@1 between neighbouring temperatures; None where the other's Pass@1 lies beyond the line's ends (in a
-    resample that falls beyond them the end counts).
+    Linear in Pass@1 between neighbouring temperatures, the hotter pair where there are several; None where the other's
+    Pass@1 lies beyond the line's ends (in a resample that falls beyond them the end counts).
     """
     found = [curves.over(line.evaluations[temperature]) for temperature in line.temperatures]
     x, y = (np.asarray([curve.value[j - 1] for curve in found]) for j in (1, k))
     if not x.min() <= other.value[0] <= x.max():
         return None
     drawn = [np.stack([curve.drawn[:, j - 1] for curve in found]) for j in (1, k)]  # [temperatures, R]
-    return _interpolate(other.value[0], x, y), np.asarray(
-        [_interpolate(*at) for at in zip(other.drawn[:, 0], drawn[0].T, drawn[1].T, strict=True)]
+    return _along(other.value[0], x, y), np.asarray(
+        [_along(*at) for at in zip(other.drawn[:, 0], drawn[0].T, drawn[1].T, strict=True)]
     )
 
 
-def _interpolate(at: float, x: Floats, y: Floats) -> float:
-    order = np.argsort(x)
-    return float(np.interp(at, x[order], y[order]))
+def _along(at: float, x: Floats, y: Floats) -> float:
+    """Where x is ``at`` for the first time along the line, y; the nearest point's where x never is."""
+    for i, (left, right) in enumerate(pairwise(x)):
+        if min(left, right) <= at <= max(left, right):
+            share = 0.0 if left == right else (at - left) / (right - left)
+            return float(y[i] + share * (y[i + 1] - y[i]))
+    return float(y[np.abs(x - at).argmin()])

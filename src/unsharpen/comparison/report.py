@@ -34,7 +34,8 @@ GLOSSARY = {
     "one with more Pass@k has kept more; `base` is the untouched model, which every method has to beat there.",
     "s / step": "Seconds of an optimiser step, completions included, on the machine of the runs: their 10 % quantile, "
     "as other work on it slows many of them.",
-    "lowest": "The smallest difference to the base over all k: 0 or more means that the base is nowhere better.",
+    "lowest": "The smallest difference to the base over all k. Its interval is simultaneous over k: wholly below 0, "
+    "the base is better somewhere. The value itself is a little too low, since noise at any k can lower it.",
 }
 
 _WIDE = "main { max-width: 78rem; } td, th { padding: .35rem .5rem; }\n"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.comparison.cells import RESULTS, TUNING, recorded
+from unsharpen.comparison.cells import RESULTS, TUNING, base_differences, recorded
 from unsharpen.comparison.store import is_finished, read_object
 from unsharpen.comparison.study import read_study_record
 from unsharpen.errors import DataError, InputError
@@ -185,10 +185,17 @@ def _failures(root: Path, runs: Mapping[str, Mapping[int, Run]]) -> dict[str, li
 
 
 def _check_problems(arms: Sequence[ArmResult]) -> Evaluation:
-    """The base evaluation with the most samples; all rows must be about the same problems."""
+    """The base evaluation with the most samples; all rows must be about the same problems, base model and sampling."""
     base = max((run.base for arm in arms for run in arm.runs.values()), key=lambda e: e.num_samples)
+    first = arms[0].first
     for arm in arms:
         for seed, run in arm.runs.items():
+            if changed := base_differences(recorded(first.config), recorded(run.config)):
+                raise DataError(
+                    f"all runs of a comparison need one base model, one set of problems and one way to sample; "
+                    f"{arm.label} with seed {seed} differs from {arms[0].label} in {'; '.join(changed)}",
+                    hint="keep different comparisons in different folders",
+                )
             if not (run.final.same_problems(base) and run.base.same_problems(base)):
                 raise DataError(
                     f"all runs must be evaluated on the same problems; {arm.label} with seed {seed} is not",

@@ -15,6 +15,7 @@ from unsharpen.comparison.cells import (
     RESULTS,
     TUNING,
     Cell,
+    base_differences,
     base_fingerprint,
     fingerprint,
     plain,
@@ -73,12 +74,12 @@ class Store:
         return self.records().get(cell.fingerprint)
 
     def check(self, cells: Iterable[Cell]) -> None:
-        """Refuse a cell whose folder holds another configuration.
+        """Refuse a cell whose folder holds another configuration, and test runs beside those of another base.
 
         Raises:
             InputError: what differs.
         """
-        for cell in cells:
+        for cell in (cells := list(cells)):
             for folder in (self.root / cell.path, self.work(cell)):
                 if not (folder / "config.json").exists():
                     if folder == self.root / cell.path and folder.exists() and any(folder.iterdir()):
@@ -93,6 +94,17 @@ class Store:
                     )
                 if folder == self.root / cell.path and cell.fingerprint not in self.records():
                     raise InputError(f"{folder} holds this run, but not its end", hint="move that folder away")
+        for cell in [cell for cell in cells if cell.stage == RESULTS][:1]:  # they have one base
+            self._check_base(cell)
+
+    def _check_base(self, cell: Cell) -> None:
+        for path in sorted((self.root / RESULTS).glob("*/*/config.json")):
+            if changed := base_differences(recorded(read_object(path)), plain(cell.config)):
+                raise InputError(
+                    f"{path.parent} belongs to another comparison: its base model, problems or sampling differ in "
+                    + "; ".join(changed),
+                    hint="choose another --output, or move that folder away",
+                )
 
     def failure(self, cell: Cell) -> str | None:
         """Why the cell failed, if it did."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unsharpen.comparison.curves import Curves, crossover, drawn_interval, samples_needed
+from unsharpen.comparison.curves import Curves, crossover, drawn_interval, lowest, samples_needed
 from unsharpen.comparison.results import ArmResult, Floats, Results
 from unsharpen.metrics import Interval, bootstrap_mean, bootstrap_over_seeds, multiplicity_bands
 from unsharpen.reports import Evaluation
@@ -93,10 +93,10 @@ def base_table(results: Results, curves: Curves) -> Table:
         above, drawn = curve.value - curves.base.value, curve.drawn - curves.base.drawn
         values: dict[str, Value] = {SEEDS: _seeds(arm)}
         values |= {f"Pass@{k}": drawn_interval(above[k - 1], drawn[:, k - 1]) for k in shown_ks(results)}
-        rows.append(TableRow(arm.label, {**values, LOWEST: drawn_interval(above.min(), drawn.min(axis=1))}))
+        rows.append(TableRow(arm.label, {**values, LOWEST: lowest(above, drawn)}))
     caption = (
         f"Differences of means to the model before training, paired by problem; {LOWEST}: over k = 1 to "
-        f"{results.num_samples}; 95 % bootstrap intervals."
+        f"{results.num_samples}; 95 % bootstrap intervals, for {LOWEST} simultaneous over k."
     )
     return Table("minus-base", "Minus the base", caption, rows)
 
