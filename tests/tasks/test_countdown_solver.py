@@ -125,3 +125,21 @@ def test_numbers_out_of_range(nums: tuple[int, ...]) -> None:
     for function in (reachable, lambda n: is_reachable(n, 1), lambda n: solutions(n, 1)):
         with pytest.raises(InputError, match="the solver takes"):
             function(nums)
+
+
+def test_minus_signs_add_no_solution() -> None:
+    draw = Random(0)
+
+    def signed(tree: Tree) -> str:
+        inner = str(tree) if isinstance(tree, int) else f"{signed(tree[1])}{tree[0]}{signed(tree[2])}"
+        return f"{'-' if draw.random() < 0.4 else ''}({inner})"
+
+    right = 0
+    for nums in [(3, 8), (2, 3, 5), (4, 1, 6), (2, 3, 5, 4)]:
+        every = list(trees(nums))
+        for tree in draw.choices(every, k=1000):
+            expression = parse(signed(tree))
+            if expression.denominator and expression.value > 0 and expression.value.denominator == 1:
+                assert expression.canonical in solutions(nums, int(expression.value)), expression.canonical
+                right += 1
+    assert right > 300

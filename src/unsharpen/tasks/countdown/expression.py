@@ -8,10 +8,12 @@ ever evaluated as code.
 A unary minus negates the term or factor that follows it, and uses up no number: ``-3*5+20`` is ``20-3*5``.
 
 **Canonical form.** A leaf is its value. A sum is the multiset of its signed terms, nested sums merged. A
-product is the multiset of its factors with exponent +1 or -1, nested products merged. Signs are not moved out
-of products: ``(3-5)*2`` and ``-(5-3)*2`` differ. On generic numbers this gives 1, 6, 68 and 1260 forms for 1,
-2, 3 and 4 numbers that are each used once. The form is written as an expression with sorted parts, and parses
-back to itself.
+product is the multiset of its factors with exponent +1 or -1, nested products merged. Of what can be written
+without a unary minus no two forms are one: ``20-(5-3)*2`` and ``20+(3-5)*2`` differ. On generic numbers this gives
+1, 6, 68 and 1260 forms for 1, 2, 3 and 4 numbers that are each used once. A unary minus makes no further ones,
+where it can be done without: minuses of factors cancel, and one that is left over turns a difference round, so
+``(-3)*(-8)`` is ``3*8`` and ``-(5-3)*2`` is ``2*(3-5)``. The form is written as an expression with sorted parts,
+and parses back to itself.
 """
 
 from __future__ import annotations
@@ -116,8 +118,35 @@ def negate(form: Form) -> Form:
     return SUM, plus, minus
 
 
+def _multiply(left: Form, right: Form, inverse: bool) -> Form:
+    """The form of a product or quotient; a minus of a whole factor becomes one of the product."""
+    negative = [_is_negated(left), _is_negated(right)]
+    sides = [negate(side) if negated else side for side, negated in zip((left, right), negative, strict=True)]
+    product = combine(PRODUCT, sides[0], sides[1], inverse)
+    return negate(product) if sum(negative) == 1 else product
+
+
+def _is_negated(form: Form) -> bool:
+    return form[0] == SUM and not form[1]
+
+
+def _turned(form: Form) -> Form | None:
+    """The form of ``-form`` without a unary minus, if there is one: some difference in it the other way round."""
+    kind, plus, minus = form
+    if kind == SUM and minus:
+        return SUM, minus, plus
+    for part in sorted(plus + minus, key=_by_size) if kind != LEAF else ():
+        if (turned := _turned(parse(part).form)) is not None:
+            below = part not in plus  # of a quotient
+            rest = list(minus if below else plus)
+            rest.remove(part)
+            others = (plus, tuple(rest)) if below else (tuple(rest), minus)
+            return combine(kind, (kind, *(others[::-1] if kind == SUM else others)), turned, below)
+    return None
+
+
 def parse(text: str) -> Expression:
-    """Parse an expression, in time linear in its length.
+    """Parse an expression, in time of at most its length times its depth.
 
     Args:
         text: at most ``MAX_CHARS`` characters.
@@ -191,6 +220,8 @@ def _read(tokens: list[str]) -> Expression:
     if pending:
         _fail("expected as many ')' as '('")
     numerator, denominator, form = values[0]
+    if _is_negated(form):
+        form = _turned(negate(form)) or form
     return Expression(form, numbers, numerator, denominator)
 
 
@@ -202,9 +233,9 @@ def _apply(operator: str, values: list[_Value]) -> None:
         return
     a, b, left = values.pop()
     if operator == "*":
-        values.append((a * c, b * d, combine(PRODUCT, left, right, False)))
+        values.append((a * c, b * d, _multiply(left, right, False)))
     elif operator == "/":
-        values.append((a * d, b * c if d else 0, combine(PRODUCT, left, right, True)))
+        values.append((a * d, b * c if d else 0, _multiply(left, right, True)))
     elif operator == "+":
         values.append((a * d + b * c, b * d, combine(SUM, left, right, False)))
     else:
