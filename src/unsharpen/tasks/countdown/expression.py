@@ -120,10 +120,11 @@ def negate(form: Form) -> Form:
 
 def _multiply(left: Form, right: Form, inverse: bool) -> Form:
     """The form of a product or quotient; a minus of a whole factor becomes one of the product."""
-    negative = [_is_negated(left), _is_negated(right)]
-    sides = [negate(side) if negated else side for side, negated in zip((left, right), negative, strict=True)]
-    product = combine(PRODUCT, sides[0], sides[1], inverse)
-    return negate(product) if sum(negative) == 1 else product
+    if _is_negated(left):
+        return negate(_multiply(negate(left), right, inverse))
+    if _is_negated(right):
+        return negate(_multiply(left, negate(right), inverse))
+    return combine(PRODUCT, left, right, inverse)
 
 
 def _is_negated(form: Form) -> bool:
