@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from tests.cli.command import SMALL, Outcome, unsharpen
 
-from unsharpen.training.build import model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, model_path
 
 
 def refused(output: Path, *arguments: object) -> str:

@@ -155,7 +155,11 @@ def test_no_command_shows_the_help(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["tain"], ["train", "--stepz", "3"], ["train", "--steps", "many"], ["train", "--seed"], ["data", "countdown"]],
+    [
+        *(["tain"], ["train", "--stepz", "3"], ["train", "--steps", "many"], ["train", "--seed"]),
+        *(["data", "countdown"], ["data", "countdown", "--output", "x.jsonl", "--seed", "-1"]),
+        *(["metrics", "x.jsonl", "--seed", "-1"], ["eval", "x", "--task", "countdown", "--seed", "-1"]),
+    ],
 )
 def test_wrong_usage_is_exit_code_2_without_a_traceback(arguments: list[str]) -> None:
     done = unsharpen(*arguments)

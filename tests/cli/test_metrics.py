@@ -75,7 +75,10 @@ def test_models_with_different_numbers_of_samples_share_their_ks(tmp_path: Path)
     for pair in ((few, many), (many, few)):
         found = json.loads(unsharpen("metrics", pair[0], "--base", pair[1], "--json").out)
         assert [s["ks"] for s in found["summaries"]] == [[1, 2, 4]] * 2
-        assert unsharpen("metrics", pair[0], "--base", pair[1]).code == 0
+        done = unsharpen("metrics", pair[0], "--base", pair[1])
+        assert done.code == 0
+        assert "note (difference): 2 of 2 problems have different numbers of samples" in done.out
+        assert "effective_solutions" not in found["comparison"]["differences"]
 
 
 @pytest.mark.parametrize(
@@ -116,3 +119,27 @@ def test_other_problems_than_the_base(files: tuple[Path, Path], tmp_path: Path) 
     done = unsharpen("metrics", files[0], "--base", other, "--common")
     assert done.code == 0
     assert "Compared on 10 common problems; left out: 2 only in sharp" in done.out
+
+
+def test_common_problems_are_those_of_every_column(tmp_path: Path) -> None:
+    rows = [(p, {"multiplicity": p + 1}) for p in range(30)]
+
+    def written(name: str, first: int) -> Path:
+        path = tmp_path / name
+        lines = [
+            {"problem_id": f"p{p}", "correct": i <= p % 3, "canonical": f"s{i % 2}", **about}
+            for p, about in rows[first:]
+            for i in range(4)
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        return path
+
+    base, ours = written("base.jsonl", 0), written("ours.jsonl", 20)
+    done = unsharpen("metrics", ours, "--base", base, "--common")
+    assert "few, 21 to 24 (4)" in " ".join(done.out.split())
+    assert "1 to 10" not in done.out
+    found = json.loads(unsharpen("metrics", ours, "--base", base, "--common", "--json").out)
+    theirs, own = found["summaries"]
+    assert [theirs["num_problems"], own["num_problems"]] == [10, 10]
+    change = found["comparison"]["differences"]["pass@1"]["value"]
+    assert change == pytest.approx(own["measures"]["pass@1"]["value"] - theirs["measures"]["pass@1"]["value"])

@@ -10,8 +10,8 @@ import torch
 from tests.cli.command import lines, train, unsharpen
 
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import load_tokenizer, model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer
+from unsharpen.training.config import RunConfig, model_path
 
 TASK = CountDown(answer_format="bare")
 OPTIONS = ("--num-train", "60", "--samples", "4", "--mastered", "0.75", "--seed", "3")

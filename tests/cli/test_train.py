@@ -20,8 +20,7 @@ from unsharpen.methods import get_method
 from unsharpen.metrics import effective_number, pass_at_k
 from unsharpen.reports import load_run, summary_table
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, model_path
 
 
 @pytest.fixture(scope="module")

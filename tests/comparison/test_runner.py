@@ -15,6 +15,7 @@ from unsharpen.comparison.spec import Study, read_study
 from unsharpen.comparison.store import Store
 from unsharpen.comparison.study import How, run_study
 from unsharpen.errors import InputError
+from unsharpen.evaluation.identity import identify_weights
 
 SETTINGS = {"eval_samples": 16, "eval_every": 0}
 
@@ -264,3 +265,19 @@ def test_the_reason_of_a_foreign_error_has_its_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert not compute(cell, store, train=broken, listener=Heard(), keep_model=False)
     assert store.failure(cell) == "RuntimeError: CUDA out of memory"
+
+
+def test_other_weights_at_the_same_path_do_not_go_into_the_folder(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"old")
+    settings, root = {**SETTINGS, "model": str(model)}, tmp_path / "comparison"
+    run(study("grpo", seeds=1, settings=settings), root, FakeTrain())
+    record = root / "results" / "grpo" / "seed-0" / "config.json"
+    assert "weights" not in json.loads(record.read_text())  # as older runs
+    run(study("rloo", seeds=1, settings=settings), root, FakeTrain())
+    record.write_text(json.dumps({**json.loads(record.read_text()), "weights": identify_weights(str(model))}))
+    run(study("dr-grpo", seeds=1, settings=settings), root, FakeTrain())
+    (model / "model.safetensors").write_bytes(b"new")
+    with pytest.raises(InputError, match=r"seed-0 belongs to another comparison: .* weights: digest:\w+ -> digest:\w+"):
+        run(study("gspo", seeds=1, settings=settings), root, FakeTrain())

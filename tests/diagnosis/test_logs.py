@@ -63,6 +63,21 @@ def test_a_csv_export(tmp_path: Path) -> None:
     assert len(log.columns) == 1
 
 
+def test_an_export_of_several_runs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wandb.csv"
+    path.write_text('"Step","a - x - reward","a - x - reward__MIN","b - reward","b - reward__MIN"\n1,0.5,0.4,0.7,0.6\n')
+    with pytest.raises(DataError, match="must be of one run; found 2 columns of 'reward': a - x - reward, b - reward"):
+        read_log(path)
+    path.write_text("step,reward,reward\n1,0.5,0.7\n")
+    with pytest.raises(DataError, match="found 2 columns of 'reward': reward, reward"):
+        read_log(path)
+    path.write_text('"Step","a - Step","a - reward","a - entropy",,\n1,1,0.5,0.7,,\n')  # one run; a step of its own
+    assert set(read_log(path).columns) == {"reward", "entropy"}
+    path.write_text('"Step","a - _step","b - _step","a - reward","b - entropy"\n1,1,1,0.5,0.7\n')
+    with pytest.raises(DataError, match="found 2 columns of '_step'"):
+        read_log(path)
+
+
 def test_entries_of_one_step_are_merged_and_gaps_are_nan(tmp_path: Path) -> None:
     rows = [{"step": 2, "a": 1}, {"step": 1, "a": 5}, {"step": 2, "b": 3, "a": 2}, {"step": 3, "a": float("nan")}]
     log = read_log(jsonl(tmp_path / "m.jsonl", rows))

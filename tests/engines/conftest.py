@@ -12,8 +12,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import load_tokenizer, model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer
+from unsharpen.training.config import RunConfig, model_path
 
 TASK = CountDown(answer_format="bare")
 

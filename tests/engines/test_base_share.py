@@ -14,8 +14,7 @@ from transformers import AutoModelForCausalLM
 from unsharpen import get_method
 from unsharpen.engines._base_share import BaseShare
 from unsharpen.errors import EngineError, InputError
-from unsharpen.training.build import model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, model_path
 
 from .conftest import Make
 

@@ -19,8 +19,8 @@ from trl import GRPOConfig
 from unsharpen import get_method
 from unsharpen.engines.trl import DiverseGRPOTrainer
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import load_tokenizer, model_path, task_reward
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer, task_reward
+from unsharpen.training.config import RunConfig, model_path
 
 PROMPTS = [((1, 2, 3), 6), ((2, 3, 4), 9), ((1, 4, 5), 10), ((2, 5, 6), 13), ((1, 6, 7), 14), ((3, 4, 5), 12)]
 COMPLETIONS = ["1 + 2 + 3", "2 * 3 + 1", "3 * 2 * 1", "4 + 3 + 2", "5 + 4 + 1", "2 + 5 + 6", "(1 + 1)", "6"]

@@ -110,6 +110,19 @@ def test_the_same_grader_changes_nothing_twice(maths: Path, tmp_path: Path) -> N
     assert (tmp_path / "new" / "samples.jsonl").read_bytes() == (tmp_path / "newer" / "samples.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("settings", "thinking", "reasoning"),
+    [({}, None, True), ({"reasoning_apart": True}, None, False), ({"reasoning_apart": True}, False, True)],
+)
+def test_reasoning_that_was_set_apart_is_left_out_as_before(
+    tmp_path: Path, settings: dict[str, Any], thinking: bool | None, reasoning: bool
+) -> None:
+    problems = [{"problem_id": HALF.key, "text": HALF.text, "answer": "7", "multiplicity": None}]
+    rows = [row(HALF.key, 0, r"<think>\boxed{7}</think>I can't say.", reason="no_answer")]
+    old = write(tmp_path / "old", rows, problems, **settings)
+    assert grade_again(old, tmp_path / "new", thinking=thinking).gained == reasoning
+
+
 def test_what_an_interrupted_call_left_is_replaced(maths: Path, tmp_path: Path) -> None:
     (tmp_path / "new.part").mkdir()
     (tmp_path / "new.part" / "samples.jsonl").write_text("{", "utf-8")

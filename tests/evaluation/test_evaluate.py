@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.servers import ModelServer, Sequenced, completion, serving, status
+from tests.evaluation.servers import Body, Handler, ModelServer, Sequenced, completion, serving, status
 
 from unsharpen.errors import DataError, InputError, SamplerError, UnknownNameError, UnsharpenWarning
 from unsharpen.evaluation import evaluate as module
@@ -63,6 +63,7 @@ def test_the_folder_holds_what_was_asked_and_what_came(data: Path, tmp_path: Pat
     assert settings is not None
     wanted = {"task": "countdown", "model": "good-model", "backend": "openai", "num_samples": 4, "num_problems": 5}
     assert wanted.items() <= settings.items()
+    assert "weights" not in settings, "nobody here knows those of a server"
     assert settings["versions"]["python"]
     assert load_evaluation(tmp_path).num_samples.tolist() == [4] * 5
 
@@ -169,6 +170,24 @@ def test_what_is_graded(strip: bool, final: str | None, graded: str) -> None:
     assert task.calls == [[graded, "8"]]
     assert [row["completion"] for row in rows] == ["<think>7</think>8", "8"], "all of the text is kept"
     assert [row["correct"] for row in rows] == [graded == "8", True]
+
+
+@pytest.mark.parametrize("reasoning", [None, "1 and 2"])
+def test_the_settings_say_whether_reasoning_was_set_apart(data: Path, tmp_path: Path, reasoning: str | None) -> None:
+    """And it makes no other evaluation of it: a second call continues the first."""
+
+    def answer(handler: Handler, body: Body) -> bool:
+        message = {"content": "1+2", "reasoning_content": reasoning}
+        handler.reply(200, {"choices": [{"message": message, "finish_reason": "stop"}]})
+        return True
+
+    with serving(answer) as server:
+        for n in (1, 2):
+            evaluate(config(server, data, n, limit=2, chat=True), tmp_path)
+    settings = read_settings(tmp_path)
+    assert settings is not None
+    assert settings.get("reasoning_apart", False) == (reasoning is not None)
+    assert settings["num_samples"] == 2
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.evaluation.exports import answers, correct, dump, harness, newer, own, write
 
@@ -73,6 +75,13 @@ def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
         ([own()], "[1]\n", "line 2: expected an object with columns; found list"),
         ([own(), own("q", 0, canonical=["x"])], "", "line 2: `canonical` must be text; found"),
         ([own(), own("q", 0, logprob="x")], "", "line 2: `logprob` must be a number; found 'x'"),
+        ([own(), own("q", 0, logprob=-(10**400))], "", "line 2: `logprob` must be a number that a float can hold"),
+        ([own(), own("q", 0, num_tokens=10**30)], "", "line 2: `num_tokens` must be a whole number from 0 to 1,0"),
+        ([own(), own("q", 0, num_tokens=-3)], "", "line 2: `num_tokens` must be .*; found '-3'"),
+        ([own(), own("q", 0, num_tokens=True)], "", "line 2: `num_tokens` must be .*; found 'True'"),
+        ([own(), own("q", 0, problem_id=None)], "", "line 2: `problem_id` must name the problem; found None"),
+        ([own(), own("q", 0, problem_id="")], "", "line 2: `problem_id` must name the problem; found ''"),
+        ([own(), own("q", 0, problem_id=float("nan"))], "", "line 2: `problem_id` must name the problem; found nan"),
         ([], "", "the file is empty"),
         ([], '{"half', "at least 1 whole row"),
     ],
@@ -80,6 +89,23 @@ def test_a_torn_last_line_is_noted(tmp_path: Path) -> None:
 def test_a_bad_file_names_the_row(tmp_path: Path, rows: list[Any], tail: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_samples(write(tmp_path / "samples.jsonl", rows, tail))
+
+
+def test_a_bad_number_of_solutions_names_the_row(tmp_path: Path) -> None:
+    write(tmp_path / "samples.jsonl", [own("p")])
+    write(tmp_path / "problems.jsonl", [{"problem_id": "o", "text": "o"}, {"problem_id": "p", "multiplicity": 10**30}])
+    with pytest.raises(DataError, match=r"problems\.jsonl, line 2: `multiplicity` must be a whole number from 0"):
+        load_samples(tmp_path)
+
+
+@pytest.mark.parametrize("row", [own, lambda _, i, logprob: {"problem": "p", "correct": 1, "logprob": logprob}])
+def test_an_infinite_log_prob_is_unknown_and_noted(tmp_path: Path, row: Any) -> None:
+    values = [-1.5, -math.inf, math.nan, None, math.inf]
+    table = load_samples(write(tmp_path / "run.jsonl", [row("p", i, logprob=v) for i, v in enumerate(values)]))
+    assert table.logprobs is not None
+    assert np.isnan(table.logprobs).tolist() == [False, True, True, True, True]
+    assert table.settings["notes"] == ("infinite log-probs, taken as unknown: 2",)  # NaN says unknown by itself
+    summarise(table)
 
 
 def test_not_utf_8(tmp_path: Path) -> None:
@@ -147,6 +173,12 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
         ),
         ([{"problem": "a", "correct": 1, "sample_id": "x"}] * 2, "sample x of 'a' comes again"),
         ([{"problem": "a", "correct": 1, "logprob": "low"}], "line 1: `logprob` must be a number; found 'low'"),
+        ([{"problem": "a", "correct": 1, "logprob": 10**400}], "line 1: `logprob` must be a number that a float can"),
+        ([{"problem": "a", "correct": 1, "num_tokens": 10**30}], "line 1: `num_tokens` must be a whole number from 0"),
+        ([{"problem": "a", "correct": 1, "num_tokens": 2.5}], "line 1: `num_tokens` must be .*; found '2.5'"),
+        ([{"problem": "a", "correct": 1, "multiplicity": -3}], "line 1: `multiplicity` must be .*; found '-3'"),
+        ([{"problem": "a", "correct": 1, "answer": 3}, {"problem": "a", "answer": 3}], "lacks the columns correct"),
+        ([{"problem": float("nan"), "correct": 1}], "line 1: `problem` must name the problem; found nan"),
     ],
 )
 def test_bad_plain_rows(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:

@@ -41,6 +41,18 @@ def test_runs_of_the_harness_in_one_folder_are_samples_of_the_same_problems(tmp_
         load_samples(tmp_path)
 
 
+def test_models_of_the_harness_are_not_one(tmp_path: Path) -> None:
+    name = "samples_gsm8k_2025-01-02T03-04-05.6.jsonl"
+    for model, right in (("base", 0.0), ("trained", 1.0)):
+        write(tmp_path / model / name, [harness(d, exact_match=right) for d in (0, 1)])
+    with pytest.raises(DataError, match=r"one model at a time; found .*base, .*trained") as caught:
+        load_samples(tmp_path)
+    assert f"hint: name one: {tmp_path / 'base'} (" in str(caught.value)
+    assert correct(load_samples(tmp_path / "trained")) == {"0": [True], "1": [True]}
+    with pytest.raises(DataError, match="line 1: `doc_id` must name the problem; found None"):
+        load_samples(write(tmp_path / "s.jsonl", [harness(doc_id=None)]))
+
+
 def test_filters_of_the_harness(tmp_path: Path) -> None:
     rows = [harness(0), harness(0, filter="flexible-extract", exact_match=0.0)]
     path = write(tmp_path / "s.jsonl", rows)
@@ -114,6 +126,21 @@ def test_details_of_lighteval(tmp_path: Path, rows: list[dict[str, Any]]) -> Non
         assert (table.settings["format"], table.settings["task"]) == ("lighteval", "lighteval|aime24|0")
 
 
+def test_models_of_lighteval_are_not_one(tmp_path: Path) -> None:
+    for model, day in (("org/base", 2), ("org/base", 3), ("org/trained", 3), ("local", 3)):
+        date = f"2025-01-0{day}T03-04-05.678"
+        path = tmp_path / "details" / model / date / f"details_lighteval|aime24|0_{date}.parquet"
+        path.parent.mkdir(parents=True)
+        write_rows(path, [newer(metric={"extractive_match": float(model != "org/base")})])
+    for folder in (tmp_path, tmp_path / "details" / "org"):
+        with pytest.raises(DataError, match=r"one model at a time; found .*/org/base, .*/org/trained"):
+            load_samples(folder)
+    base = tmp_path / "details" / "org" / "base"
+    assert correct(load_samples(base)) == {"2+1?": [False, False]}  # two runs of one model
+    assert correct(load_samples(base / "2025-01-02T03-04-05.678")) == {"2+1?": [False]}
+    assert correct(load_samples(tmp_path / "details" / "local")) == {"2+1?": [True]}
+
+
 @pytest.mark.parametrize("name", ["pass@k:k=1&n=4", "math_pass@1:4_samples", "avg@n:n=4"])
 def test_a_share_of_lighteval_gives_counts(tmp_path: Path, name: str) -> None:
     response = {"text": ["a", "b", "c", "d"]}
@@ -134,6 +161,9 @@ def test_lighteval_refuses(tmp_path: Path) -> None:
         load_samples(path)
     write_rows(path, [newer(metric={"f1": 1.0, "bleu": 0.3})])
     with pytest.raises(DataError, match="row 1: which metric says whether a sample is right"):
+        load_samples(path)
+    write_rows(path, [newer(doc={"choices": ["3"], "gold_index": [0]})])
+    with pytest.raises(DataError, match="row 1: `query` must name the problem; found None"):
         load_samples(path)
     write_rows(path, [newer(doc="open(", metric="{}", model_response="{}")])
     with pytest.raises(DataError, match="row 1: `doc` must be nested or its text"):

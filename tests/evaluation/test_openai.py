@@ -322,6 +322,8 @@ def test_reasoning_that_the_server_sets_apart_is_kept_and_not_graded() -> None:
     [
         ({"text": "x"}, None, ("", None, None)),
         ({"text": "x", "logprobs": None}, {"completion_tokens": 5}, ("", 5, None)),
+        ({"text": "x"}, {"completion_tokens": -1}, ("", None, None)),
+        ({"text": "x"}, {"completion_tokens": 10**30}, ("", None, None)),
         ({"text": "x", "logprobs": {"token_logprobs": [-1, -0.5]}}, {}, ("", 2, -1.5)),
         ({"text": "x", "logprobs": {"token_logprobs": [None]}}, {"completion_tokens": "5"}, ("", None, None)),
         ({"text": "x", "logprobs": {"content": [1]}, "finish_reason": "length"}, [], ("length", None, None)),

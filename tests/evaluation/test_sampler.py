@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 from unsharpen.errors import InputError
 from unsharpen.evaluation.samplers.transformers import SamplingSettings, sample
 from unsharpen.tasks import CountDown
-from unsharpen.training.build import load_tokenizer, model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer
+from unsharpen.training.config import RunConfig, model_path
 
 TASK = CountDown(answer_format="bare")
 PROMPTS = [str(TASK.prompt(p)) for p in TASK.generate(5, seed=2, sizes=(3,), numbers=(1, 10))]

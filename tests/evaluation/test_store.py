@@ -132,6 +132,8 @@ def test_a_torn_character_and_zeros_are_torn_lines_too(tmp_path: Path) -> None:
         (to_line({**row(sample=1), "other": 1}), r"line 2: .* has also \['other'\]"),
         (to_line(row(sample=1, correct=1)), "line 2: correct must be bool; found '1'"),
         (to_line(row(sample=1, num_tokens=1.5)), "line 2: num_tokens must be int or null"),
+        (to_line(row(sample=1, num_tokens=10**30)), "line 2: `num_tokens` must be a whole number from 0 to 1,000"),
+        (to_line(row(sample=1)).replace(b"-1.5", b"9" * 400), "line 2: `logprob` must be a number that a float can"),
         (to_line(row(sample=-1)), "line 2: sample_id must be at least 0; found -1"),
         (to_line(row()), "line 2: sample 0 of problem 'p' is there already"),
         (to_line(row(sample=1, task="u")), "line 2: all samples of a file must have one task, here 't'; found 'u'"),
@@ -275,7 +277,8 @@ def test_broken_problems(tmp_path: Path, line: bytes) -> None:
 def test_load_evaluation_gives_the_columns(tmp_path: Path) -> None:
     claim(tmp_path, SETTINGS, PROBLEMS)
     wrong = row(sample=1, correct=False, canonical=None, reason="no_answer", logprob=None, num_tokens=None)
-    write(tmp_path, row(), wrong, row(sample=2))
+    path = write(tmp_path, row(), wrong)
+    path.write_bytes(path.read_bytes() + to_line(row(sample=2)).replace(b"-1.5", b"-Infinity"))
     table = load_evaluation(tmp_path)
     assert (table.label, table.problem_ids, table.problem_texts) == ("m", ("p",), ("?",))
     assert table.settings["temperature"] == 1.0
@@ -286,7 +289,7 @@ def test_load_evaluation_gives_the_columns(tmp_path: Path) -> None:
     assert table.correct.tolist() == [True, False, True]
     assert table.answers.tolist() == [0, -1, 0]
     assert table.reasons == ("correct", "no_answer", "correct")
-    np.testing.assert_array_equal(table.logprobs, [-1.5, np.nan, -1.5])
+    np.testing.assert_array_equal(table.logprobs, [-1.5, np.nan, np.nan])
     assert table.lengths.tolist() == [3, 0, 3]
     assert load_evaluation(str(tmp_path), completions=False).completions is None
 

@@ -98,6 +98,8 @@ def test_seeds_with_undefined_cells() -> None:
         (["a"], {}, "array of numbers"),
         ([1.0], {"level": 95}, "between 0 and 1; found 95"),
         ([1.0], {"num_resamples": 0}, "num_resamples must be 1 or more"),
+        ([1.0], {"seed": -1}, "seed must be a whole number, 0 or more; found -1"),
+        ([1.0], {"seed": 0.5}, "seed must be a whole number, 0 or more; found 0.5"),
         ([1.0], {"nan": "drop"}, "found 'drop'"),
     ],
 )

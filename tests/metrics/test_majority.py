@@ -110,6 +110,8 @@ def test_what_is_refused() -> None:
         majority_curve(table_of([("a", True)] * 4), [5])
     with pytest.raises(InputError, match="num_draws must be 1 or more"):
         majority_curve(table_of([("a", True)] * 4), [2], num_draws=0)
+    with pytest.raises(InputError, match="seed must be a whole number, 0 or more; found -1"):
+        majority_curve(table_of([("a", True)] * 4), [2], seed=-1)
     with pytest.raises(InputError, match="found k 4, n 3"):
         majority_at_k([2, 1], [1, 0], 4)
     with pytest.raises(InputError, match="found k 1, n 2"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from unsharpen.errors import InputError
-from unsharpen.metrics import SampleTable
+from unsharpen.metrics import SampleTable, summarise
 
 ROWS = [
     {"problem_id": "b", "correct": True, "canonical": "1+2", "completion": "1 + 2", "logprob": -1.5},
@@ -43,9 +45,41 @@ def test_an_empty_table_has_no_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    "correct",
+    [
+        np.array([1, 0] * 4),
+        np.array([1.0, 0.0] * 4),
+        np.array([True, False] * 4, dtype=object),
+        [1, False] * 4,
+        [np.True_, 0] * 4,
+    ],
+)
+def test_zeros_and_ones_are_verdicts(correct: Any) -> None:
+    # as an index, 1, 0, 1, ... would pick samples 1 and 0, both of problem a: 8 and 0 correct
+    table = SampleTable(
+        label="m", problem_ids=("a", "b"), problem=np.array([0, 0, 1, 1] * 2), correct=correct, answers=np.full(8, -1)
+    )
+    assert table.correct.dtype == np.bool_
+    assert table.num_correct.tolist() == [2, 2]  # of 4 samples each
+    assert summarise(table).pass_at_k[1].value == 0.5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), "False", "1", 0.2, 2, -1, None])
+def test_anything_else_is_no_verdict(bad: object) -> None:
+    message = re.escape(f"`correct` must be true or false, or 1 or 0; sample 1 has {bad!r}")
+    with pytest.raises(InputError, match=message):
+        SampleTable.from_rows([{"problem_id": "a", "correct": right} for right in (True, bad)], label="m")
+    columns = {"problem_ids": ("a",), "problem": np.array([0, 0]), "answers": np.array([-1, -1])}
+    with pytest.raises(InputError, match=message):
+        SampleTable(label="m", correct=[False, bad], **columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"correct": np.array([True])}, "`correct` must have 2 entries; found 1"),
+        ({"correct": np.array([[True], [False]])}, "one verdict per sample; found shape"),
+        ({"correct": [[True], [False, True]]}, "one verdict per sample; its rows differ in length"),
         ({"problem": np.array([0, 2])}, "`problem` must lie in 0..1; sample 1 has 2"),
         ({"answers": np.array([-2, 0])}, "`answers` must lie in -1..0; sample 0 has -2"),
         ({"problem_ids": ("p", "p")}, "'p' comes more than once"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from unsharpen.metrics import (
     sampling_efficiency,
     summarise,
 )
+from unsharpen.metrics.measures import GROW_WITH_SAMPLES, measures_of
 
 
 def test_every_number_of_a_summary_is_the_mean_over_problems() -> None:
@@ -149,6 +152,73 @@ def test_a_model_beside_itself_does_not_differ() -> None:
         if measure.group != "text" and not np.isnan(measure.interval.value):
             assert measure.interval.value == pytest.approx(0, abs=1e-12), name
     assert found.crossover.k == 1
+
+
+def one_model(seed: int, n: int, problems: int = 900) -> SampleTable:
+    """Samples of one and the same model, whatever the seed and n; it never solves every fourth problem."""
+    world, rng = np.random.default_rng(0), np.random.default_rng(seed)
+    rows = []
+    for p in range(problems):
+        chance = world.dirichlet(np.full(8, 1.0))
+        for answer in rng.choice(8, n, p=chance):
+            text = " ".join(f"w{w}" for w in rng.integers(4, size=5))
+            rows.append(
+                {"problem_id": str(p), "correct": bool(answer < 3 and p % 4), "canonical": f"{answer}"}
+                | {"completion": text, "num_tokens": 5, "logprob": -1.0 - float(answer)}
+            )
+    return SampleTable.from_rows(rows, label=f"n = {n}")
+
+
+def paired(table: SampleTable, base: SampleTable, ks: Sequence[int]) -> dict[str, np.ndarray]:
+    """Differences of all measures, by problem."""
+    ours, theirs = (measures_of(one, np.asarray(ks))[0] for one in (table, base))
+    return {one.name: one.values - other.values for one, other in zip(ours, theirs, strict=True)}
+
+
+def test_a_model_beside_itself_with_more_samples_does_not_differ() -> None:
+    few, many = one_model(1, 6), one_model(2, 24)
+    found = compare(few, many, level=0.999)
+    shown = found.differences.keys()
+    assert {"pass@1", "pass@6", "maj@6", "g-pass@6_0.5", "mg-pass@6", "pairwise_diversity", "length"} <= shown
+    for name, measure in found.differences.items():
+        assert measure.interval.low <= 1e-9, name
+        assert measure.interval.high >= -1e-9, name
+    hidden = {name: values for name, values in paired(few, many, found.ks).items() if name not in shown}
+    assert hidden.keys() == GROW_WITH_SAMPLES
+    for name, values in hidden.items():  # what is left out would have differed
+        known = values[~np.isnan(values)]
+        assert abs(known.mean()) > 3.3 * known.std() / np.sqrt(known.size), name
+    assert "solved at least once" in found.notes[-1]
+    assert "900 of 900 problems have different numbers of samples (6 of n = 6, 24 of n = 24)" in found.notes[-1]
+    assert {name for band in found.bands for name in band.measures} <= {"pass@1", "pass@6"}
+
+
+def test_a_problem_that_lacks_a_sample_is_left_out_of_what_depends_on_it() -> None:
+    table, base = random_table(7, problems=20), random_table(8, problems=20, label="base")
+    short = table.select(np.arange(20))
+    short = replace(
+        short,
+        **{
+            name: np.delete(getattr(short, name), 0)
+            for name in ("problem", "correct", "answers", "logprobs", "lengths")
+        },
+        completions=(short.completions or ())[1:],
+    )
+    found, whole = compare(short, base), compare(table, base)
+    distinct, reference = (one.differences["distinct_correct"] for one in (found, whole))
+    assert (distinct.num_undefined, reference.num_undefined) == (1, 0)
+    assert found.differences["pass@1"].num_undefined == 0
+    assert "1 of 20 problems have different numbers of samples (15 of m, 16 of base)" in found.notes[-2]
+    rest = compare(table.select(np.arange(1, 20)), base.select(np.arange(1, 20)))
+    assert distinct.interval.value == pytest.approx(rest.differences["distinct_correct"].interval.value)
+
+
+def test_what_depends_on_the_number_of_correct_samples_is_said() -> None:
+    table = random_table(7)
+    assert not any("pairwise diversity does not" in note for note in compare(table, table).notes)
+    note = compare(table, random_table(8, label="base")).notes[-1]
+    assert "also depend on how many samples are correct" in note
+    assert note.endswith("of base); pairwise diversity does not")
 
 
 def test_problems_of_one_side_only() -> None:

@@ -95,3 +95,5 @@ def test_what_is_refused() -> None:
         text_diversity(SampleTable.from_rows([{"problem_id": "p", "correct": True}], label="m"))
     with pytest.raises(InputError, match="max_texts 2 or more; found 3, 1"):
         text_diversity(random_table(), max_problems=3, max_texts=1)
+    with pytest.raises(InputError, match="seed must be a whole number, 0 or more; found -1"):
+        text_diversity(random_table(), seed=-1)

@@ -21,6 +21,7 @@ from unsharpen.reports.evaluation import (
     write_evaluation_report,
 )
 from unsharpen.reports.evaluation import payload as payload_module
+from unsharpen.reports.evaluation.about import about_html
 from unsharpen.reports.evaluation.compare import bootstrap_columns, points
 from unsharpen.reports.evaluation.payload import payload, to_script
 
@@ -60,9 +61,36 @@ def test_a_sharpened_model_is_told_with_its_numbers() -> None:
     assert f"Overtaken by base from k = {found.k} [" in text
     # 1 - C(56, k) / C(64, k) >= .5 first at k = 5: 1 - (56 55 54 53 52) / (64 63 62 61 60) = .499, at 6 .567
     assert found.k == 6
-    assert (
-        "Effective correct solutions, where both solve it twice (20 problems): 1.0 against 1.0, about as many." in text
+    assert text.endswith(
+        "Two correct samples are different solutions with probability .00 against .00, about as often "
+        "(problems that both solve twice: 20)."
     )
+
+
+@pytest.mark.parametrize(("n", "accuracy"), [(64, 0.3), (8, 0.9)])
+def test_more_samples_or_more_right_ones_are_not_more_ways(n: int, accuracy: float) -> None:
+    """10 solutions, equally likely, in each model: effective solutions grow with the correct samples, ways don't."""
+
+    def model(label: str, n: int, accuracy: float) -> SampleTable:
+        rng = np.random.default_rng(n)
+        made = [
+            {"problem_id": str(p), "correct": bool(rng.random() < accuracy), "canonical": f"s{rng.integers(10)}"}
+            for p in range(60)
+            for _ in range(n)
+        ]
+        return SampleTable.from_rows(made, label=label)
+
+    models = models_of([model("few", 8, 0.3), model("more", n, accuracy)])
+    few, more = (np.nanmean(one.effective) for one in models)
+    assert more > 1.4 * few
+    (verdict,) = verdicts(models, evaluation_rows(models))
+    assert ", about as often (" in verdict.text
+
+
+def test_fewer_ways_are_told() -> None:
+    base = table("base", 0.5, problems=40, n=16)
+    ((_, text),) = judged(base, table("GRPO", 3.0, problems=40, n=16))
+    assert ", less often (" in text
 
 
 @pytest.mark.parametrize(
@@ -149,6 +177,40 @@ def test_the_page_and_what_lies_beside_it(tmp_path: Path) -> None:
     ):
         assert words in text
     assert "\\begin{tabular}{lrrrrr" in (page.parent / "results.tex").read_text("utf-8")
+
+
+def heading(*tables: SampleTable) -> str:
+    return about_html(models_of(tables))
+
+
+def test_what_all_share_is_said_once() -> None:
+    assert heading(table("a", 1.0, problems=8, n=4), table("b", 1.0, problems=8, n=4)) == (
+        '<p class="quiet">task countdown · split test · temperature 1.0 · top_p 1.0 · 8 problems · 4 samples each</p>'
+    )
+
+
+def test_settings_that_differ_are_in_the_heading_with_whose_they_are() -> None:
+    cold = table("cold", 1.0, problems=8, n=2, temperature=0.3, stop=["\n"], system="<b>", seed=3)
+    warm = [table(name, 1.0, problems=8, n=4, stop=[], system=None) for name in ("base", "warm")]
+    shared, own = heading(*warm, cold).split("\n", 1)
+    assert "temperature" not in shared
+    assert "top_p 1.0 · 8 problems · 2 to 4 samples each" in shared
+    assert own == (
+        "<p><strong>Not the same for all:</strong> temperature 1.0 (base, warm), 0.3 (cold); "
+        "stop [] (base, warm), [&quot;\\n&quot;] (cold); system none (base, warm), &lt;b&gt; (cold); "
+        "samples of each problem 4 (base, warm), 2 (cold)</p>"
+    )
+
+
+def test_settings_that_nobody_recorded_are_not_claimed_for_all() -> None:
+    known = table("base", 1.0, problems=8, n=4, top_k=20)
+    silent = replace(known, label="log", settings={"task": "countdown"})
+    found = heading(known, silent)
+    assert "temperature 1.0 (base), not recorded (log)" in found
+    assert "top_k" not in found
+    assert "temperature" not in heading(silent, silent)
+    page = evaluation_page(models_of([known, silent]), evaluation_rows(models_of([known, silent])), title="t")
+    assert "Not the same for all:" in page
 
 
 def test_hostile_texts_end_no_script_and_make_no_element() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 from tests.metrics.tables import random_table
@@ -55,6 +57,25 @@ def test_the_bands_hold_each_model(found: tuple[list[Summary], Comparison]) -> N
         assert f"{band.name}, {band.low} to {band.high} ({band.num_problems})" in text
         assert str(band.measures["effective_solutions"].interval) in text
     assert bands_table([summarise(model("m", 2, 3))]) is None
+
+
+def test_sentences_where_every_k_is_large() -> None:
+    table, base = model("sharp", 10, 0, 20, n=32), model("base", 3, 3, 3, n=32)
+    lines = sentences(summarise(table, ks=[20, 32]), compare(table, base, ks=[20, 32]))
+    assert any("base's Pass@20" in line for line in lines)
+    assert any("base's Pass@32" in line for line in lines)
+
+
+def test_bands_of_other_problems_stand_under_headings_of_their_own() -> None:
+    whole = random_table(1, problems=30, label="all")
+    whole = replace(whole, multiplicity=np.arange(1, 31))
+    part = replace(whole.select(np.arange(20, 30)), label="part")  # 21 to 30 solutions
+    lines = [line.strip() for line in shown(bands_table([summarise(whole), summarise(part)]), 120)]
+    heads = {line: lines[i + 1].split()[0] for i, line in enumerate(lines) if "(" in line and " to " in line}
+    whose = {"few, 1 to 10 (10)": "all", "medium, 11 to 20 (10)": "all", "many, 21 to 30 (10)": "all"}
+    whose |= {"few, 21 to 24 (4)": "part", "medium, 25 to 27 (3)": "part", "many, 28 to 30 (3)": "part"}
+    assert heads == whose
+    assert sum(line.startswith(("all", "part")) for line in lines) == 6
 
 
 def test_csv_has_full_precision(found: tuple[list[Summary], Comparison]) -> None:

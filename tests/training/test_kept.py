@@ -10,8 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from unsharpen.errors import InputError
-from unsharpen.training.build import model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, model_path
 from unsharpen.training.kept import KeptModels
 
 

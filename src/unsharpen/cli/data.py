@@ -32,7 +32,7 @@ def countdown(
     format_: Annotated[
         Literal["plain", "verl"], typer.Option("--format", help="Columns: nums, target; or those that verl reads.")
     ] = "plain",
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write solvable CountDown problems in the public schema (nums, target), or as rows for verl's trainer."""

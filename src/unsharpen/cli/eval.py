@@ -45,7 +45,7 @@ def eval_(
         int | None, typer.Option(help="Longest completion. [default: 4096; countdown 1024, countdown-tiny 24]")
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="A text that ends a completion; repeatable.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     chat: Annotated[bool | None, typer.Option(help="Prompts as conversations or plain. [default: by model]")] = None,
     chat_template_arg: Annotated[

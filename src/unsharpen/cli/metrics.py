@@ -38,7 +38,7 @@ def metrics(
     base_label: Annotated[str | None, typer.Option(help="The base model's name.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare only the problems that both have.")] = False,
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap and of whatever is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of whatever is drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write every number to this CSV file.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write a table for a paper to this file.")] = None,
@@ -50,6 +50,7 @@ def metrics(
     """
     from unsharpen.evaluation.imports import load_samples
     from unsharpen.metrics import compare, summarise
+    from unsharpen.metrics.comparison import shared_problems
 
     grid = None if ks is None else _ks(ks)
     options: dict[str, Any] = {
@@ -73,6 +74,8 @@ def metrics(
         tables.insert(0, other)
         comparison = compare(table, other, ks=grid, level=level, seed=seed, common=common)
         grid = list(comparison.ks)
+        if common:  # so that the difference is that of the columns beside it
+            tables = list(reversed(shared_problems(table, other, common=True)))
     summaries = [summarise(one, ks=grid, level=level, seed=seed) for one in tables]
     _write(csv, latex, summaries, comparison)
     if as_json:
@@ -97,6 +100,9 @@ def print_measures(summaries: list[Any], comparison: Any) -> None:
         whose = [summary.label for summary in summaries if note in summary.notes]
         of = f" ({', '.join(whose)})" if len(whose) < len(summaries) else ""
         console.print(f"note{of}: {note}", markup=False, highlight=False, style="dim")
+    known = {note for summary in summaries for note in summary.notes}
+    for note in (note for note in (comparison.notes if comparison else ()) if note not in known):
+        console.print(f"note (difference): {note}", markup=False, highlight=False, style="dim")
 
 
 def _write(csv: Path | None, latex: Path | None, summaries: list[Any], comparison: Any) -> None:

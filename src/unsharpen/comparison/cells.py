@@ -16,6 +16,8 @@ from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.training.config import RunConfig, differences
 
 TUNING, RESULTS = "tuning", "results"
+WEIGHTS = "weights"
+"""In a run's ``config.json``: what tells the base's weights from others at the same path; None where nothing does."""
 
 _NOT_OF_THE_BASE = {
     *("method", "method_args", "seed", "trl", "eval_every", "eval_samples_during", "keep_samples", "max_minutes"),
@@ -99,8 +101,14 @@ def base_fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def base_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One line for each setting in which the bases of two runs differ; none where their fingerprints agree."""
-    return [] if base_fingerprint(old) == base_fingerprint(new) else differences(_of_the_base(old), _of_the_base(new))
+    """One line for each setting in which the bases of two records differ, and one for weights that are known to."""
+    ours, theirs = recorded(old), recorded(new)
+    agree = base_fingerprint(ours) == base_fingerprint(theirs)
+    found = [] if agree else differences(_of_the_base(ours), _of_the_base(theirs))
+    before, after = old.get(WEIGHTS), new.get(WEIGHTS)
+    if None not in (before, after) and before != after:
+        found.append(f"weights: {before} -> {after}")
+    return found
 
 
 def _of_the_base(values: Mapping[str, Any]) -> dict[str, Any]:

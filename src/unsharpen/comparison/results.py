@@ -190,7 +190,7 @@ def _check_problems(arms: Sequence[ArmResult]) -> Evaluation:
     first = arms[0].first
     for arm in arms:
         for seed, run in arm.runs.items():
-            if changed := base_differences(recorded(first.config), recorded(run.config)):
+            if changed := base_differences(first.config, run.config):
                 raise DataError(
                     f"all runs of a comparison need one base model, one set of problems and one way to sample; "
                     f"{arm.label} with seed {seed} differs from {arms[0].label} in {'; '.join(changed)}",

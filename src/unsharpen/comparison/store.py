@@ -14,6 +14,7 @@ from typing import Any
 from unsharpen.comparison.cells import (
     RESULTS,
     TUNING,
+    WEIGHTS,
     Cell,
     base_differences,
     base_fingerprint,
@@ -23,7 +24,7 @@ from unsharpen.comparison.cells import (
     train_command,
 )
 from unsharpen.errors import DataError, InputError
-from unsharpen.training.config import differences
+from unsharpen.training.config import base_weights, differences
 from unsharpen.training.folder import RunFolder, read_jsonl, write_atomically
 
 _KEPT = re.compile(
@@ -98,8 +99,9 @@ class Store:
             self._check_base(cell)
 
     def _check_base(self, cell: Cell) -> None:
+        asked = {**plain(cell.config), WEIGHTS: base_weights(cell.config)}
         for path in sorted((self.root / RESULTS).glob("*/*/config.json")):
-            if changed := base_differences(recorded(read_object(path)), plain(cell.config)):
+            if changed := base_differences(read_object(path), asked):
                 raise InputError(
                     f"{path.parent} belongs to another comparison: its base model, problems or sampling differ in "
                     + "; ".join(changed),

@@ -22,6 +22,8 @@ _STEP_KEYS = (
     *("Step", "epoch_step"),
 )
 _NEEDED = "metrics.jsonl, trainer_state.json, or a .jsonl, .json or .csv file of metrics"
+_AFTER_RUN = " - "  # between the run and the key in the columns of W&B's exports
+_SHOWN = 8  # columns named in an error
 _MAX_CELLS = 50_000_000
 
 
@@ -84,7 +86,7 @@ def read_log(path: str | Path) -> TrainingLog:
     Recognised: a run folder of ``unsharpen train`` (metrics.jsonl); a folder with trainer_state.json or with
     checkpoint-N/trainer_state.json (the newest); such a file itself; JSON lines with a step in each, flat or as
     ``{"step": ..., "data": {...}}`` (verl's file logger); CSV with a step column (W&B's export, whose "run - key"
-    columns lose the run and whose __MIN and __MAX are left out).
+    columns lose the run and whose __MIN and __MAX are left out; it must be of one run).
 
     Args:
         path: folder or file.
@@ -93,7 +95,7 @@ def read_log(path: str | Path) -> TrainingLog:
         TrainingLog; `notes` names a last line that was torn and left out.
 
     Raises:
-        DataError: nothing there, nothing recognised, or a malformed entry (with its line).
+        DataError: nothing there, nothing recognised, an export of several runs, or a malformed entry (with its line).
     """
     file = _find(Path(path))
     text = _read(file)
@@ -166,6 +168,7 @@ def _from_csv(text: str, path: Path) -> list[Mapping[str, Any]]:
     reader = csv.DictReader(text.splitlines())
     rows: list[Mapping[str, Any]] = []
     try:
+        _refuse_several_runs(reader.fieldnames or (), path)
         for row in reader:
             rows.append({_without_run(key): _float(value) for key, value in row.items() if _is_value(key)})
     except csv.Error as error:
@@ -178,7 +181,23 @@ def _is_value(key: object) -> bool:
 
 
 def _without_run(key: str) -> str:
-    return key.rsplit(" - ", 1)[-1]
+    return key.rsplit(_AFTER_RUN, 1)[-1]
+
+
+def _refuse_several_runs(names: Sequence[str], path: Path) -> None:
+    """DataError where columns differ by the run alone: one of them would be read, and the others lost."""
+    columns: dict[str, list[str]] = {}
+    for name in filter(_is_value, names):
+        key = _without_run(name)
+        if key and (key != name or key not in _STEP_KEYS):  # an export has a step of its own beside the run's
+            columns.setdefault(key, []).append(name)
+    for key, same in columns.items():
+        if len(same) > 1:
+            more = f" and {len(same) - _SHOWN} more" * (len(same) > _SHOWN)
+            raise DataError(
+                f"{path} must be of one run; found {len(same)} columns of {key!r}: {', '.join(same[:_SHOWN])}{more}",
+                hint="export one run, or keep the columns of one",
+            )
 
 
 def _float(value: Any) -> float | None:

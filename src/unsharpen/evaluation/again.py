@@ -95,7 +95,8 @@ def grade_again(
     else:
         problems = _given(task, stored, data, split)
         settings |= {"source": data, "split": split or settings.get("split")}
-    strip = bool(settings.get("strip_thinking")) if thinking is None else thinking
+    before = settings.get("strip_thinking") or settings.get("reasoning_apart")  # of which only the rest was graded
+    strip = bool(before) if thinking is None else thinking
     origin = {"from": str(source.resolve()), "versions": versions("unsharpen", "math-verify")}
     settings |= {"answer_format": answer_format, "strip_thinking": strip, "regraded": origin}
     for name in ("num_problems", "problems_sha256"):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from unsharpen.errors import InputError, SamplerError, UnsharpenWarning
-from unsharpen.evaluation.folder import claim
+from unsharpen.evaluation.folder import WEIGHTS, claim, note
+from unsharpen.evaluation.identity import identify_weights
 from unsharpen.evaluation.models import Model, find_model
 from unsharpen.evaluation.problems import ProblemSet, load_problems, strip_thinking
 from unsharpen.evaluation.provenance import source_revision, versions
@@ -98,7 +99,7 @@ def evaluate(config: Evaluation, folder: Path, *, progress: Progress = lambda *_
         progress: told after each step.
 
     Raises:
-        InputError: a setting is out of range, or the folder holds another evaluation.
+        InputError: a setting is out of range, or the folder holds another evaluation, or one of other weights.
         DataError: the problems or the folder's files can't be read.
         SamplerError: the server or engine fails; what is finished is kept.
     """
@@ -121,7 +122,7 @@ def evaluate(config: Evaluation, folder: Path, *, progress: Progress = lambda *_
             if store.torn_bytes:
                 told = f"{store.path}: the last line was cut short; its {store.torn_bytes} bytes are now in {TORN}"
                 warnings.warn(told, UnsharpenWarning, stacklevel=2)
-            claim(folder, _settings(config, problems, chat), problems.rows())
+            claim(folder, _settings(config, model, problems, chat), problems.rows())
             _fill(config, problems, prompts, sampler, store, progress)
     finally:
         sampler.close()
@@ -161,6 +162,8 @@ def _fill(
     if not any(request.missing for request in requests):
         return
     for samples in sampler.sample(requests):
+        if any(sample.final is not None for sample in samples):
+            note(store.path.parent, reasoning_apart=True)  # grading again needs to know
         rows = judged(config, problems, samples)
         store.append(rows)
         correct += sum(row["correct"] for row in rows)
@@ -195,7 +198,7 @@ def judged(config: Evaluation, problems: ProblemSet, samples: Sequence[Sample]) 
     ]
 
 
-def _settings(config: Evaluation, problems: ProblemSet, chat: bool) -> dict[str, Any]:
+def _settings(config: Evaluation, model: Model, problems: ProblemSet, chat: bool) -> dict[str, Any]:
     """What ``settings.json`` holds: enough to repeat the evaluation, and no secret."""
     server = ("base_url", "samples_per_request", "extra") if config.server is not None else ()
     backend = {"transformers": config.embedded, "vllm": {"engine": config.engine}, "openai": {}}
@@ -204,6 +207,7 @@ def _settings(config: Evaluation, problems: ProblemSet, chat: bool) -> dict[str,
         "split": problems.split,
         "source": problems.source,
         "model": config.model,
+        **({} if config.server is not None else {WEIGHTS: identify_weights(model.path)}),
         "backend": config.resolved_backend,
         "num_samples": config.num_samples,
         **asdict(config.sampling),

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from unsharpen.errors import DataError, InputError
+from unsharpen.evaluation.identity import COMMIT
 
 SAMPLES: Final = "samples.jsonl"
 PROBLEMS: Final = "problems.jsonl"
 SETTINGS: Final = "settings.json"
 REPORT: Final = "report.html"
+WEIGHTS: Final = "weights"
+"""Of the settings, which weights the model had: see `unsharpen.evaluation.identity`. Unknown in older folders."""
 
 _MAY_DIFFER: Final = frozenset(
     {"num_samples", "label", "base_url", "batch_size", "versions", "source_revision", "command", "started"}
+    | {"reasoning_apart"}
 )
 """Settings in which a resumed run may differ: they do not change which samples are drawn. More samples may be asked
 for, not fewer."""
@@ -47,7 +51,7 @@ def claim(folder: Path, settings: Mapping[str, Any], problems: Sequence[Mapping[
     if changed:
         raise InputError(
             f"{folder} holds another evaluation; it differs in " + "; ".join(changed),
-            hint="choose another --output, or give that evaluation's own settings",
+            hint="choose another --output, or give that evaluation's own settings" + _if_commits(before, wanted),
         )
     if before["num_samples"] > wanted["num_samples"]:
         raise InputError(
@@ -59,10 +63,36 @@ def claim(folder: Path, settings: Mapping[str, Any], problems: Sequence[Mapping[
         _write(folder / SETTINGS, json.dumps({**before, "num_samples": wanted["num_samples"]}, indent=2) + "\n")
 
 
+def note(folder: Path, **values: Any) -> None:
+    """Add to the settings what shows only once there are samples; the caller holds the store's lock."""
+    settings = read_settings(folder) or {}
+    if any(settings.get(name) != value for name, value in values.items()):
+        _write(folder / SETTINGS, json.dumps({**settings, **values}, indent=2) + "\n")
+
+
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """One phrase per setting that decides about the samples and is not the same."""
-    names = [name for name in {**before, **after} if name not in _MAY_DIFFER]
-    return [f"{n}: {before.get(n)!r} there, {after.get(n)!r} here" for n in names if before.get(n) != after.get(n)]
+    names = [name for name in {**before, **after} if name not in _MAY_DIFFER and name != WEIGHTS]
+    found = [f"{n}: {before.get(n)!r} there, {after.get(n)!r} here" for n in names if before.get(n) != after.get(n)]
+    if _other_weights(before, after) and before.get("model") == after.get("model"):
+        found.append(
+            f"the weights of {after.get('model')!r}, which have changed since: "
+            f"{before[WEIGHTS]} there, {after[WEIGHTS]} here"
+        )
+    return found
+
+
+def _other_weights(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the weights are known, both, and not the same."""
+    known = before.get(WEIGHTS), after.get(WEIGHTS)
+    return None not in known and known[0] != known[1]
+
+
+def _if_commits(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """A way out where a new commit of the hub need not mean new weights."""
+    if not (_other_weights(before, after) and str(after[WEIGHTS]).startswith(COMMIT)):
+        return ""
+    return f"; if that commit changed no file of the model, put it into {SETTINGS}"
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:

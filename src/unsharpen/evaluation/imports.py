@@ -54,7 +54,8 @@ def load_samples(
         problem_column: plain: the column that tells problems apart; likewise the three others.
         completion_column: the text of the sample.
         correct_column: the verdict.
-        answer_column: the answer or solution, equal for samples that are the same.
+        answer_column: the answer or solution, equal for samples that are the same. Where it is not named, a column
+            `answer` that is each problem's key is not read.
 
     Returns:
         SampleTable; its settings hold ``format``, ``file``, and under ``notes`` what a reader should know of the
@@ -62,7 +63,7 @@ def load_samples(
 
     Raises:
         DataError: no such file, not recognised (says what was looked for), malformed (says in which row), a repeated
-            sample id, several tasks or models in one file, or a verdict that is none.
+            sample id, several tasks or models, or a verdict that is none.
         InputError: an option that the format has no use for.
         UnknownNameError: a format or task by another name.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from unsharpen.errors import DataError
+from unsharpen.evaluation.formats.common import LogProbs, as_whole
 
 Row = dict[str, Any]
 
@@ -64,6 +65,7 @@ def check_row(row: Any, where: str) -> Row:
             raise DataError(f"{where}: {key} must be {wanted}; found {str(row[key])[:60]!r}")
     if row["sample_id"] < 0:
         raise DataError(f"{where}: sample_id must be at least 0; found {row['sample_id']}")
+    as_whole(row["num_tokens"], where, "num_tokens")
     return row
 
 
@@ -77,9 +79,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def parse_line(line: bytes, where: str) -> Row:
-    """The row of a line; a DataError where it is not UTF-8, not JSON, or of another schema."""
+    """The row of a line, an infinite log-prob as unknown; a DataError where it is not UTF-8, JSON or of the schema."""
     try:
-        return check_row(json.loads(line.decode()), where)
+        row = check_row(json.loads(line.decode()), where)
+        row["logprob"] = LogProbs()(row["logprob"], where)
+        return row
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: expected UTF-8; byte {error.start} is {line[error.start]:#04x}") from None
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,6 +11,7 @@ from unsharpen.errors import InputError
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_NUMBERS = (bool, int, float, np.bool_, np.number)
 
 
 def nonnegative_integers(name: str, values: ArrayLike) -> Integers:
@@ -42,6 +45,43 @@ def float_array(name: str, values: ArrayLike, ndim: int) -> Floats:
         where = np.argwhere(np.isinf(array))[0].tolist()
         raise InputError(f"{name} must be finite; found {array[tuple(where)]} (first: index {where})")
     return array
+
+
+def verdicts(values: ArrayLike) -> NDArray[np.bool_]:
+    """Verdicts as booleans: true or false, or the numbers 0 and 1; InputError where one is anything else.
+
+    >>> verdicts([1, 0, True]).tolist()
+    [True, False, True]
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError("`correct` must hold one verdict per sample; its rows differ in length") from error
+    if array.ndim != 1:
+        raise InputError(f"`correct` must hold one verdict per sample; found shape {array.shape}")
+    if array.dtype.kind in "biuf":
+        good = (array == 0) | (array == 1)
+    else:
+        good = np.asarray([isinstance(one, _NUMBERS) and one in (0, 1) for one in _each(values)], dtype=np.bool_)
+    if not good.all():
+        where = int(np.argmin(good))
+        raise InputError(
+            f"`correct` must be true or false, or 1 or 0; sample {where} has {_each(values)[where]!r}",
+            hint="for a score, say from which value on it is correct: score >= 0.5",
+        )
+    return array.astype(np.bool_)
+
+
+def _each(values: Any) -> list[Any]:
+    """The values as they were given: an array made of True and "False" holds texts."""
+    return list(values)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """NumPy's generator of a seed; InputError where that is no whole number from 0 on."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed must be a whole number, 0 or more; found {seed!r}")
+    return np.random.default_rng(seed)
 
 
 def paired_counts(

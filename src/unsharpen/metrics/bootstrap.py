@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unsharpen.errors import InputError
-from unsharpen.metrics._checks import Floats, float_array
+from unsharpen.metrics._checks import Floats, float_array, generator
 
 NanPolicy = Literal["raise", "omit"]
 _CHUNK_CELLS = 1 << 21  # at most 16 MB of resampling counts at a time
@@ -253,7 +253,7 @@ def resample_counts(num_items: int, num_resamples: int, seed: int) -> Iterator[F
     """
     if num_resamples < 1:
         raise InputError(f"num_resamples must be 1 or more; found {num_resamples}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     block = max(1, _CHUNK_CELLS // max(1, num_items))
     for start in range(0, num_resamples if num_items else 0, block):
         rows = min(block, num_resamples - start)

@@ -14,7 +14,7 @@ from unsharpen.metrics._checks import Integers
 from unsharpen.metrics.bands import multiplicity_bands
 from unsharpen.metrics.crossover import Crossover, crossover
 from unsharpen.metrics.efficiency import SamplingEfficiency, sampling_efficiency
-from unsharpen.metrics.measures import Measure, checked_ks, measures_of
+from unsharpen.metrics.measures import GROW_WITH_CORRECT, GROW_WITH_SAMPLES, Measure, checked_ks, measures_of
 from unsharpen.metrics.samples import SampleTable
 from unsharpen.metrics.sharpening import RareCorrect, rare_correct_logprobs
 from unsharpen.metrics.summary import BandSummary, MeasureSummary, in_bands, interval_dict, summarise_measures
@@ -35,7 +35,8 @@ class Comparison:
         ks: the k that were asked for.
         level: coverage of the intervals.
         seed: of the bootstrap, and of whatever was drawn.
-        differences: by name; over the problems where the measure is defined for both.
+        differences: by name; over the problems where the measure is defined for both. A measure that depends on the
+            number of samples is left out where that number differs, and missing where it differs on every problem.
         crossover: where the base is at least as good.
         efficiency: for each k, the samples that the model needs for the base's Pass@k.
         rare_correct: what became of rare correct completions; None without texts and log-probs.
@@ -113,13 +114,11 @@ def compare(
     >>> found.crossover.k, found.differences["pass@1"].interval.value
     (2, 0.125)
     """
-    rows, base_rows = _shared(table, base, common)
-    ours, theirs = table.select(rows), base.select(base_rows)
+    ours, theirs = shared_problems(table, base, common=common)
     grid = checked_ks(min(theirs, ours, key=lambda one: int(one.num_samples.min())), ks)
     found, notes = measures_of(ours, grid, seed=seed)
     base_found, base_notes = measures_of(theirs, grid, seed=seed)
-    other = {measure.name: measure for measure in base_found}
-    changes = [Measure(m.name, m.group, m.values - other[m.name].values) for m in found if m.name in other]
+    changes = _changes(ours, theirs, found, base_found)
     counts = (theirs.num_samples, theirs.num_correct, ours.num_samples, ours.num_correct)
     return Comparison(
         label=table.label,
@@ -135,12 +134,21 @@ def compare(
         efficiency=sampling_efficiency(*counts, ks=grid.tolist(), level=level, seed=seed),
         rare_correct=rare_correct_logprobs(theirs, ours, level=level, seed=seed),
         bands=_bands(ours, theirs, changes, grid.tolist(), level, seed),
-        notes=tuple(dict.fromkeys([*notes, *base_notes])),
+        notes=tuple(dict.fromkeys([*notes, *base_notes, *_uneven(ours, theirs, changes)])),
     )
 
 
-def _shared(table: SampleTable, base: SampleTable, common: bool) -> tuple[Integers, Integers]:
-    """Rows of the problems that both have, in the order of the model."""
+def shared_problems(table: SampleTable, base: SampleTable, *, common: bool = False) -> tuple[SampleTable, SampleTable]:
+    """The model and the base on the problems that both have, in the order of the model.
+
+    Args:
+        table: samples of the model.
+        base: samples of its base.
+        common: leave out the problems of one of them alone; otherwise such a problem is an error.
+
+    Raises:
+        InputError: a problem that only one of them has (says how many of each), or none in common.
+    """
     position = {name: i for i, name in enumerate(base.problem_ids)}
     pairs = [(i, position[name]) for i, name in enumerate(table.problem_ids) if name in position]
     missing = (table.num_problems - len(pairs), base.num_problems - len(pairs))
@@ -155,7 +163,45 @@ def _shared(table: SampleTable, base: SampleTable, common: bool) -> tuple[Intege
             else "are the ids the same?",
         )
     rows, base_rows = np.asarray(pairs, dtype=np.int64).T
-    return rows, base_rows
+    return table.select(rows), base.select(base_rows)
+
+
+def _changes(ours: SampleTable, theirs: SampleTable, found: list[Measure], base_found: list[Measure]) -> list[Measure]:
+    """Differences by problem; of a measure that depends on n, only between equal n."""
+    other = {measure.name: measure.values for measure in base_found}
+    uneven = ours.num_samples != theirs.num_samples
+    changes = []
+    for m in found:
+        hidden = uneven & (m.name in GROW_WITH_SAMPLES)
+        if m.name in other and not hidden.all():
+            changes.append(Measure(m.name, m.group, np.where(hidden, np.nan, m.values - other[m.name])))
+    return changes
+
+
+def _uneven(ours: SampleTable, theirs: SampleTable, changes: list[Measure]) -> list[str]:
+    """What the numbers of samples, or of correct ones, do to the differences."""
+    notes, uneven = [], ours.num_samples != theirs.num_samples
+    if uneven.any():
+        notes.append(
+            f"{uneven.sum()} of {uneven.size} problems have different numbers of samples "
+            f"({_range(ours.num_samples[uneven])} of {ours.label}, {_range(theirs.num_samples[uneven])} of "
+            f"{theirs.label}): there the differences leave out what depends on that number (solved at least once, "
+            "distinct and effective solutions, exp(entropy), largest share, answers, wording); for these, sample both "
+            "with the same -n"
+        )
+    differ = (ours.num_correct != theirs.num_correct) & ~uneven
+    if differ.any() and any(m.name in GROW_WITH_CORRECT for m in changes):
+        notes.append(
+            "distinct and effective solutions, exp(entropy), largest share and wording also depend on how many samples "
+            f"are correct ({ours.num_correct.mean():.1f} a problem of {ours.label}, {theirs.num_correct.mean():.1f} of "
+            f"{theirs.label}); pairwise diversity does not"
+        )
+    return notes
+
+
+def _range(numbers: Integers) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _bands(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unsharpen.errors import InputError
-from unsharpen.metrics._checks import Floats, Integers, nonnegative_integers
+from unsharpen.metrics._checks import Floats, Integers, generator, nonnegative_integers
 from unsharpen.metrics.answers import AnswerGroups, answer_groups
 from unsharpen.metrics.pass_at_k import default_ks
 from unsharpen.metrics.samples import UNREADABLE, SampleTable
@@ -105,13 +105,13 @@ def majority_curve(
     draws = min(_MAX_DRAWS, max(_MIN_DRAWS, _DRAWN_SAMPLES // table.problem.size)) if num_draws is None else num_draws
     if draws < 1:
         raise InputError(f"num_draws must be 1 or more; found {draws}")
-    groups = answer_groups(table)
+    rng, groups = generator(seed), answer_groups(table)
     exact = _cheap(groups, table.num_samples, grid)
     values = np.zeros((grid.size, table.num_problems))
     for i in np.flatnonzero(exact):
         values[i] = _exact(groups, table.num_samples, int(grid[i]))
     if not exact.all():
-        values[~exact] = _drawn(table, groups, grid[~exact], draws, np.random.default_rng(seed))
+        values[~exact] = _drawn(table, groups, grid[~exact], draws, rng)
     return MajorityCurve(grid, values, exact, 0 if exact.all() else draws)
 
 

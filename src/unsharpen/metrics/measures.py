@@ -42,6 +42,16 @@ LABELS = {
     "length_correct": "tokens, correct samples",
     "length_wrong": "tokens, wrong samples",
 }
+GROW_WITH_CORRECT = {
+    *("distinct_correct", "effective_solutions", "entropy_solutions", "largest_correct_share"),
+    *("self_bleu", "distinct_1", "distinct_2"),
+}
+"""Their expectation depends on the number of correct samples, and thereby on n, for one and the same model."""
+GROW_WITH_SAMPLES = {
+    *("solved", "distinct_answers", "distinct_answers_solved", "distinct_answers_unsolved"),
+    *("answer_entropy", "answer_entropy_solved", "answer_entropy_unsolved", *GROW_WITH_CORRECT),
+}
+"""Their expectation depends on n. Every other measure is unbiased at any n: comparable between different n."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unsharpen.errors import InputError
-from unsharpen.metrics._checks import Floats, Integers
+from unsharpen.metrics._checks import Floats, Integers, verdicts
 
 UNREADABLE = -1
 """The answer code of a completion without a readable answer."""
@@ -26,7 +26,7 @@ class SampleTable:
         label: the model's name for tables and legends.
         problem_ids: [P] identity of each problem, all different; tables are paired by it.
         problem: [N] which problem a sample belongs to, 0 to P-1.
-        correct: [N] bool, the verdict.
+        correct: [N] the verdict: true or false; the numbers 1 and 0 are made that.
         answers: [N] codes; equal codes within a problem are the same answer or solution, :data:`UNREADABLE` is none.
         answer_names: text of each code.
         completions: [N] texts, where they were kept.
@@ -38,7 +38,8 @@ class SampleTable:
         settings: how the samples were made (task, split, temperature, top_p, seed, versions, ...).
 
     Raises:
-        InputError: columns of different lengths, a problem index or answer code out of range, a repeated problem id.
+        InputError: columns of different lengths, a problem index or answer code out of range, a verdict that is none, a
+            repeated problem id.
     """
 
     label: str
@@ -63,6 +64,7 @@ class SampleTable:
                 column = getattr(self, name)
                 if column is not None and len(column) != wanted:
                     raise InputError(f"`{name}` must have {wanted} entries; found {len(column)}")
+        object.__setattr__(self, "correct", verdicts(self.correct))
         for name, low, high in (("problem", 0, problems), ("answers", UNREADABLE, len(self.answer_names))):
             values = getattr(self, name)
             bad = np.flatnonzero((values < low) | (values >= high))
@@ -135,6 +137,9 @@ class SampleTable:
             label: the model's name.
             problems: problem id -> ``{"text": ..., "multiplicity": ...}``; both may be missing.
             settings: kept as they are.
+
+        Raises:
+            InputError: a verdict that is neither true nor false, 1 nor 0.
         """
         ids: dict[str, int] = {}
         codes: dict[str, int] = {}
@@ -155,7 +160,7 @@ class SampleTable:
             label=label,
             problem_ids=tuple(ids),
             problem=np.asarray(columns["problem"], dtype=np.int64),
-            correct=np.asarray(columns["correct"], dtype=np.bool_),
+            correct=verdicts(columns["correct"]),
             answers=np.asarray(columns["answers"], dtype=np.int64),
             answer_names=tuple(codes),
             completions=_texts(known.get("completion")),

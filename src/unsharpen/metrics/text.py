@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unsharpen.errors import InputError
-from unsharpen.metrics._checks import Floats
+from unsharpen.metrics._checks import Floats, generator
 from unsharpen.metrics.samples import SampleTable
 
 MAX_TOKENS, MAX_CHARS = 256, 8192
@@ -140,7 +140,7 @@ def text_diversity(
         raise InputError("text measures need completions; the table has none")
     if max_problems < 1 or max_texts < 2:
         raise InputError(f"max_problems must be 1 or more and max_texts 2 or more; found {max_problems}, {max_texts}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     kept = np.flatnonzero(np.ones(table.problem.size, bool) if correct is None else table.correct == correct)
     kept = kept[np.argsort(table.problem[kept], kind="stable")]
     available = np.bincount(table.problem[kept], minlength=table.num_problems)

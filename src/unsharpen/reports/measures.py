@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unsharpen.metrics import Comparison, Interval, MeasureSummary, SamplingEfficiency, Summary
+from unsharpen.metrics import BandSummary, Comparison, Interval, MeasureSummary, SamplingEfficiency, Summary
 from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.extras import require
 from unsharpen.reports.tables import latex_float, latex_text
@@ -54,7 +54,10 @@ def measures_table(summaries: Sequence[Summary], comparison: Comparison | None =
 
 
 def bands_table(summaries: Sequence[Summary], comparison: Comparison | None = None) -> Any | None:
-    """Pass@1, Pass@k and diversity by number of solutions that exist; None where that is unknown."""
+    """Pass@1, Pass@k and diversity by number of solutions that exist; None where that is unknown.
+
+    A model that has other problems has other bands, and they stand under headings of their own.
+    """
     shown = [(s.label, s.bands) for s in summaries if s.bands]
     if comparison is not None and comparison.bands:
         shown.append(("difference", comparison.bands))
@@ -67,10 +70,14 @@ def bands_table(summaries: Sequence[Summary], comparison: Comparison | None = No
     names = [name for name in heads if name != "distinct_correct"]  # three columns fit a terminal
     for name in names:
         table.add_column(heads[name].label, justify="right", no_wrap=True)
-    for i, band in enumerate(shown[0][1]):
-        table.add_row(text(f"{band.name}, {band.low} to {band.high} ({band.num_problems})", "bold"))
-        for label, bands in shown:
-            measures = bands[i].measures if i < len(bands) else {}
+    rows: dict[tuple[int, int, int], list[tuple[str, BandSummary]]] = {}
+    for label, bands in shown:
+        for band in bands:
+            rows.setdefault((band.low, band.high, band.num_problems), []).append((label, band))
+    for (low, high, problems), found in sorted(rows.items(), key=lambda row: row[0]):
+        table.add_row(text(f"{found[0][1].name}, {low} to {high} ({problems})", "bold"))
+        for label, band in found:
+            measures = band.measures
             cells = [_cell(measures[n].interval, signed=label == "difference") if n in measures else "—" for n in names]
             table.add_row(text(label), *cells)
     return table
@@ -147,7 +154,8 @@ def _compared(found: Comparison) -> list[str]:
         lines.append(f"{found.base_label} is at least as good from the first sample on.")
     else:
         lines.append(f"{found.base_label} catches up at k = {caught} (interval of k in brackets).")
-    shown = {e.k: e for e in found.efficiency if e.k in (max(k for k in found.ks if k <= 16), found.ks[-1])}
+    few = max((k for k in found.ks if k <= 16), default=found.ks[0])
+    shown = {e.k: e for e in found.efficiency if e.k in (few, found.ks[-1])}
     lines += [efficiency_sentence(found.label, found.base_label, e) for e in shown.values() if e.target > 0]
     if found.num_only_here or found.num_only_base:
         lines.append(

@@ -6,7 +6,6 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from datasets import Dataset
@@ -17,17 +16,10 @@ from unsharpen.engines.trl import DiverseGRPOTrainer, with_settings
 from unsharpen.errors import InputError, UnsharpenError
 from unsharpen.evaluation.provenance import source_revision, versions
 from unsharpen.tasks import MathTask, Task, verify_many
-from unsharpen.training.config import TINY_MODEL, RunConfig
+from unsharpen.training.config import TINY_MODEL, RunConfig, base_weights, model_path
 from unsharpen.training.problems import Problems
 
 _PACKAGES = ("unsharpen", "torch", "transformers", "trl", "accelerate", "datasets", "peft", "numpy", "math-verify")
-
-
-def model_path(config: RunConfig) -> str:
-    """The path or hub id to load."""
-    if config.model == TINY_MODEL:
-        return str(files("unsharpen") / "assets" / TINY_MODEL)
-    return config.model
 
 
 def load_tokenizer(config: RunConfig) -> Any:
@@ -95,6 +87,7 @@ def provenance(config: RunConfig, arguments: Any, problems: Problems) -> dict[st
         "removed_train_problems": None
         if clean is None
         else {"same_text": len(clean.same_text), "shared_words": len(clean.shared_words)},
+        "weights": base_weights(config),
         "versions": versions(*_PACKAGES),
         "source_revision": source_revision(),
         "command": shlex.join(["unsharpen", *sys.argv[1:]]),

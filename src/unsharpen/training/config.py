@@ -9,10 +9,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
 from unsharpen.errors import InputError
+from unsharpen.evaluation.identity import identify_weights
 from unsharpen.methods import Method, get_method
 from unsharpen.tasks import CountDown, task_names
 from unsharpen.tasks.countdown.task import AnswerFormat
@@ -272,6 +274,18 @@ def _parse_value(text: str) -> Any:
         return float(text)  # 3e-5, 1., .5: numbers that JSON has no word for
     except ValueError:
         return text
+
+
+def model_path(config: RunConfig) -> str:
+    """The path or hub id to load."""
+    if config.model == TINY_MODEL:
+        return str(files("unsharpen") / "assets" / TINY_MODEL)
+    return config.model
+
+
+def base_weights(config: RunConfig) -> str | None:
+    """What tells the weights of the model from others at the same path, if anything does."""
+    return identify_weights(model_path(config))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -16,8 +16,8 @@ from unsharpen.engines.trl import with_settings
 from unsharpen.evaluation.provenance import versions
 from unsharpen.tasks import SETS
 from unsharpen.tasks.hub import read_rows
-from unsharpen.training.build import changed_fields, lora_config, model_path, require_enough
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import changed_fields, lora_config, require_enough
+from unsharpen.training.config import RunConfig, model_path
 from unsharpen.training.problems import load_problems
 from unsharpen.training.trl_arguments import grpo_config
 

@@ -14,8 +14,8 @@ from unsharpen.engines._base_share import mix_in, weights_of
 from unsharpen.errors import InputError
 from unsharpen.evaluation.runner import judge
 from unsharpen.evaluation.samplers.transformers import sample
-from unsharpen.training.build import load_tokenizer, model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer
+from unsharpen.training.config import RunConfig, model_path
 from unsharpen.training.evaluate import as_recorded, sampling_settings
 from unsharpen.training.problems import load_problems
 from unsharpen.training.trl_arguments import grpo_config

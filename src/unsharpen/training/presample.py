@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM
 from unsharpen.engines._sampling import SamplingLogprobs, recording
 from unsharpen.errors import InputError
 from unsharpen.tasks.hub import write_rows
-from unsharpen.training.build import load_tokenizer, model_path
-from unsharpen.training.config import RunConfig
+from unsharpen.training.build import load_tokenizer
+from unsharpen.training.config import RunConfig, model_path
 from unsharpen.training.problems import Problems, load_problems
 
 _NEUTRAL: dict[str, Any] = {

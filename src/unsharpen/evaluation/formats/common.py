@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ from unsharpen.errors import DataError
 
 Row = Mapping[str, Any]
 
+LARGEST = 10**12
+"""Bound of whole numbers, such as tokens of a completion: sums over millions of rows must fit 64 bits."""
+
+_SHOWN = 8  # folders named in an error
 _TRUE, _FALSE = {"true", "yes", "1", "1.0"}, {"false", "no", "0", "0.0"}
 
 
@@ -103,6 +107,82 @@ def as_text(value: Any, where: str, column: str) -> str:
     if isinstance(value, str):
         return value
     raise DataError(f"{where}: `{column}` must be text; found {str(value)[:60]!r} ({type(value).__name__})")
+
+
+def as_problem(value: Any, where: str, column: str) -> str:
+    """What tells a problem apart; DataError where it is missing: such rows would all be one problem."""
+    if value is None or value == "" or value != value:  # NaN is how some tools write nothing
+        raise DataError(f"{where}: `{column}` must name the problem; found {value!r}")
+    return str(value)
+
+
+def as_whole(value: Any, where: str, column: str) -> int | None:
+    """A whole number from 0 on; None where it is unknown.
+
+    >>> as_whole("12", "row 1", "num_tokens"), as_whole(3.0, "row 1", "num_tokens"), as_whole("", "row 1", "num_tokens")
+    (12, 3, None)
+    """
+    if value is None or value == "":
+        return None
+    number = _number(value)
+    if number is not None and math.isnan(number):
+        return None
+    if number is None or not 0 <= number <= LARGEST or number % 1:
+        raise DataError(f"{where}: `{column}` must be a whole number from 0 to {LARGEST:,}; found {_shown(value)}")
+    return int(number)
+
+
+def one_model(folders: Iterable[Path]) -> None:
+    """DataError where files lie in the folders of several models: they would come to one table as more samples."""
+    found = sorted(set(folders))
+    if len(found) > 1:
+        more = f" and {len(found) - _SHOWN} more" * (len(found) > _SHOWN)
+        raise DataError(
+            f"one model at a time; found samples in the folders {', '.join(map(str, found[:_SHOWN]))}{more}",
+            hint=f"name one: {found[0]} (the files of more runs of one model belong in one folder)",
+        )
+
+
+def _number(value: Any) -> float | None:
+    """The value as a float; None where it is no number, or an integer beyond all floats."""
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    return repr(str(value)[:60])
+
+
+class LogProbs:
+    """The log-probs of a file; None where one is unknown, which NaN and an infinite one are too.
+
+    >>> read, notes = LogProbs(), []
+    >>> read("-1.5", "row 1"), read(None, "row 2"), read(float("-inf"), "row 3")
+    (-1.5, None, None)
+    >>> read.note(notes)
+    >>> notes
+    ['infinite log-probs, taken as unknown: 1']
+    """
+
+    def __init__(self) -> None:
+        self._infinite = 0
+
+    def __call__(self, value: Any, where: str) -> float | None:
+        if value is None or value == "":
+            return None
+        number = _number(value)
+        if number is None:
+            wanted = "a number that a float can hold" if type(value) is int else "a number"
+            raise DataError(f"{where}: `logprob` must be {wanted}; found {_shown(value)}")
+        self._infinite += math.isinf(number)
+        return number if math.isfinite(number) else None
+
+    def note(self, notes: list[str]) -> None:
+        """Say how many were infinite."""
+        if self._infinite:
+            notes.append(f"infinite log-probs, taken as unknown: {self._infinite}")
 
 
 class AnswerNames:

@@ -1,4 +1,4 @@
-"""Details files of lighteval: details_<task>_<date>.parquet, in the older and in the newer layout.
+"""Details files of lighteval: details/<org>/<model>/<date>/details_<task>_<date>.parquet, in either layout.
 
 Older: one column per field (example, full_prompt, predictions, gold, metrics, specifics). Newer: doc, metric and
 model_response, with or without underscores around the names. A row is one document; with several samples its metric is
@@ -15,16 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from unsharpen.errors import DataError
-from unsharpen.evaluation.formats.common import AnswerNames, Format, Import, Options, Row, as_correct, has
+from unsharpen.evaluation.formats.common import (
+    AnswerNames,
+    Format,
+    Import,
+    Options,
+    Row,
+    as_correct,
+    as_problem,
+    has,
+    one_model,
+)
 from unsharpen.evaluation.formats.files import read_rows
 
 _NAME = re.compile(r"details_(?P<task>.+?)_\d{4}-\d\d-\d\dT.*\.parquet")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT.*")
 _SHARE = re.compile(r"(?:^|_)(?:pass@1(?::|$)|pass@k:k=1(?:&|$)|avg@)")  # the share of the samples that is right
 _KNOWN = ("extractive_match", "exact_match", "em", "qem", "acc")
 _LITERAL_CHARS = 1 << 26
 
 
 def _read(files: Sequence[Path], options: Options) -> Import:
+    folders = (path.parent for path in files)
+    one_model(folder.parent if _DATE.fullmatch(folder.name) else folder for folder in folders)
     found = Import(samples=iter(()))
     found.samples = _samples(files, options, found)
     return found
@@ -58,7 +71,7 @@ def _samples(files: Sequence[Path], options: Options, found: Import) -> Iterator
 def _document(row: Row, where: str) -> tuple[str, list[str], Mapping[str, Any], str | None, str | None]:
     """Question, completions, metrics, gold answer and the extracted answer of a row of either layout."""
     if has(row, "predictions", "metrics"):
-        question = str(row.get("example") or row.get("full_prompt") or "")
+        question = as_problem(row.get("example") or row.get("full_prompt"), where, "full_prompt")
         texts, scores = _literal(row["predictions"], where, "predictions"), _literal(row["metrics"], where, "metrics")
         gold, specific = _literal(row.get("gold"), where, "gold"), _literal(row.get("specifics"), where, "specifics")
     else:
@@ -67,7 +80,8 @@ def _document(row: Row, where: str) -> tuple[str, list[str], Mapping[str, Any], 
         if wrong:
             raise DataError(f"{where}: needs the columns {FORMAT.looks_for}; found {', '.join(row)}")
         doc, scores, response = parts["doc"], parts["metric"], parts["model_response"]
-        question, texts, specific = str(doc.get("query", "")), response.get("text"), doc.get("specific")
+        question = as_problem(doc.get("query"), where, "query")
+        texts, specific = response.get("text"), doc.get("specific")
         gold = _golds(doc)
     flat = [text for item in texts or () for text in (item if isinstance(item, list) else [item])]
     if not flat or not all(isinstance(text, str) for text in flat) or not isinstance(scores, Mapping):

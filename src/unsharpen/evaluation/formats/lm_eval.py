@@ -1,4 +1,4 @@
-"""Sample logs of lm-evaluation-harness: samples_<task>_<date>.jsonl, as --log_samples writes them.
+"""Sample logs of lm-evaluation-harness: <model>/samples_<task>_<date>.jsonl, as --log_samples writes them.
 
 A row is one document under one filter. With `repeats` a row has several responses but one value of each metric: that
 says which of them are right only where the metric lists them, or where each has an extracted answer that can be held
@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from unsharpen.errors import DataError
-from unsharpen.evaluation.formats.common import AnswerNames, Format, Import, Options, Row, as_correct, has
+from unsharpen.evaluation.formats.common import (
+    AnswerNames,
+    Format,
+    Import,
+    Options,
+    Row,
+    as_correct,
+    as_problem,
+    has,
+    one_model,
+)
 from unsharpen.evaluation.formats.files import read_rows
 
 _NAME = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT.*\.jsonl")
@@ -22,6 +32,7 @@ _INVALID = "[invalid]"  # what the harness's regex filter gives where nothing ma
 
 
 def _read(files: Sequence[Path], options: Options) -> Import:
+    one_model(path.parent for path in files)
     found = Import(samples=iter(()))
     found.samples = _samples(files, options, found)
     return found
@@ -62,7 +73,7 @@ def _row(
     found: Import,
     names: AnswerNames,
 ) -> Iterator[dict[str, Any]]:
-    problem, target = str(row["doc_id"]), row.get("target")
+    problem, target = as_problem(row["doc_id"], where, "doc_id"), row.get("target")
     found.problems.setdefault(
         problem, {"text": _question(row["doc"]), "answer": None if target is None else str(target)}
     )

@@ -9,7 +9,17 @@ from sys import intern
 from typing import Any
 
 from unsharpen.errors import DataError
-from unsharpen.evaluation.formats.common import Format, Import, Options, Row, as_correct, has
+from unsharpen.evaluation.formats.common import (
+    Format,
+    Import,
+    LogProbs,
+    Options,
+    Row,
+    as_correct,
+    as_problem,
+    as_whole,
+    has,
+)
 from unsharpen.evaluation.formats.files import read_rows
 
 SAMPLES, PROBLEMS, SETTINGS = "samples.jsonl", "problems.jsonl", "settings.json"
@@ -31,16 +41,22 @@ def _read(files: Sequence[Path], options: Options) -> Import:
         found.settings = _settings(folder / SETTINGS)
         found.label = found.settings.get("model")
     if folder is not None and (folder / PROBLEMS).is_file():
-        found.problems = {
-            str(row["problem_id"]): row for _, row in read_rows(folder / PROBLEMS, found.notes) if "problem_id" in row
-        }
+        found.problems = dict(_problems(folder / PROBLEMS, found.notes))
     found.samples = _samples(path, options, found)
     return found
+
+
+def _problems(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, row in read_rows(path, notes):
+        if "problem_id" in row:
+            number = as_whole(row.get("multiplicity"), where, "multiplicity")
+            yield as_problem(row["problem_id"], where, "problem_id"), {**row, "multiplicity": number}
 
 
 def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, Any]]:
     model: str | None = None
     seen: set[str] = set()
+    logprob = LogProbs()
     for where, row in read_rows(path, found.notes):
         missing = [name for name in _COLUMNS if name not in row]
         if missing:
@@ -55,13 +71,16 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
         for name, wanted in _TYPES:
             if (value := row.get(name)) is not None and not isinstance(value, wanted):
                 raise DataError(f"{where}: `{name}` must be {_words(wanted)}; found {str(value)[:60]!r}")
-        row["problem_id"] = intern(str(row["problem_id"]))
+        row["num_tokens"] = as_whole(row.get("num_tokens"), where, "num_tokens")
+        row["logprob"] = logprob(row.get("logprob"), where)
+        row["problem_id"] = intern(as_problem(row["problem_id"], where, "problem_id"))
         seen.add(row["problem_id"])
         if row.get("reason") is not None:
             row["reason"] = intern(row["reason"])  # a few words, a million times
         row["where"] = where
         row["fields"] = row
         yield row
+    logprob.note(found.notes)
     missed = len(found.problems.keys() - seen)
     if missed:
         found.notes.append(f"{missed} of {len(found.problems)} problems have no samples yet")

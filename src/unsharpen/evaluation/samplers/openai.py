@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from unsharpen.errors import InputError, SamplerError
+from unsharpen.evaluation.formats.common import LARGEST
 from unsharpen.evaluation.samplers._http import JsonClient, Refused, Rubbish, Stopped
 from unsharpen.evaluation.samplers._threads import in_threads
 from unsharpen.evaluation.samplers.base import Request, Sample, Sampling, sample_seed
@@ -149,7 +150,7 @@ def _samples(chunk: _Chunk, answer: Any) -> list[Sample]:
     usage = answer.get("usage")
     total = usage.get("completion_tokens") if isinstance(usage, dict) and chunk.size == 1 else None
     missing = set(chunk.request.missing)
-    num_tokens = total if type(total) is int else None
+    num_tokens = total if type(total) is int and 0 <= total <= LARGEST else None
     parsed = [_choice(chunk, position, choice, num_tokens) for position, choice in enumerate(choices)]
     if {sample.sample_id for sample in parsed} != set(range(chunk.first, chunk.first + chunk.size)):
         raise Rubbish("the choices must have the indices 0 to n-1")

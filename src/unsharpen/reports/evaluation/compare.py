@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unsharpen.metrics import Crossover, Interval, crossover
+from unsharpen.metrics.bootstrap import format_number
 from unsharpen.reports.evaluation.model import Floats, Integers, Model, bootstrap_columns, shared_rows
 from unsharpen.reports.summary import DISTINCT, EFFECTIVE, KS, mean_or_none
 from unsharpen.reports.tables import TableRow, Value
@@ -141,16 +142,21 @@ def _catch_up(caught: Crossover, reference: str, *, level: bool) -> str:
 
 
 def _diversity(reference: Model, model: Model, theirs: Integers, ours: Integers) -> str:
-    """Effective solutions on the problems where both have two correct samples or more."""
-    before, after = reference.effective[theirs], model.effective[ours]
+    """How often two correct samples differ, on the problems where both have two or more.
+
+    Not the effective solutions: their expectation grows with the number of correct samples, so that more samples, or
+    more that are right, would look like more ways.
+    """
+    before, after = reference.pairwise[theirs], model.pairwise[ours]
     both = ~np.isnan(before) & ~np.isnan(after)
     if not both.any():
         return "Diversity can't be told: no problem has two correct samples of each with a known solution."
     (change,) = bootstrap_columns([after[both] - before[both]])
-    word = "more" if change.low > 0 else "fewer" if change.high < 0 else "about as many"
+    word = "more often" if change.low > 0 else "less often" if change.high < 0 else "about as often"
+    here, there = (format_number(float(column[both].mean()), 2) for column in (after, before))
     return (
-        f"Effective correct solutions, where both solve it twice ({int(both.sum())} problems): "
-        f"{after[both].mean():.1f} against {before[both].mean():.1f}, {word}."
+        f"Two correct samples are different solutions with probability {here} against {there}, {word} "
+        f"(problems that both solve twice: {int(both.sum())})."
     )
 
 

@@ -64,6 +64,11 @@ class Model:
         """[P] effective number of correct solutions; NaN below two correct samples."""
         return self.solutions.effective
 
+    @property
+    def pairwise(self) -> Floats:
+        """[P] chance that two correct samples are different solutions, unbiased; NaN below two correct samples."""
+        return self.solutions.pairwise
+
     def pass_at(self, k: int, rows: Integers | slice = slice(None)) -> Floats:
         """[P] unbiased Pass@k."""
         return np.asarray(pass_at_k(self.table.num_samples[rows], self.table.num_correct[rows], k))

@@ -14,6 +14,7 @@ from typing import Any
 
 from unsharpen.errors import InputError
 from unsharpen.metrics import SampleTable
+from unsharpen.reports.evaluation.about import about_html
 from unsharpen.reports.evaluation.beyond import (
     band_rows,
     efficiencies,
@@ -104,7 +105,7 @@ def evaluation_page(models: Sequence[Model], rows: Sequence[TableRow], *, title:
         "TITLE": escape(title),
         "HASH": f"sha256-{digest}",
         "STYLE": CSS + _asset("style.css"),
-        "ABOUT": escape(_about(models)),
+        "ABOUT": about_html(models),
         "VERDICTS": _verdicts(models, verdicts(models, rows)),
         "TABLE": f'<div class="results">{to_html(_results(models, rows))}</div>',
         "BEYOND": _stability(models) + _efficiency(models) + _bands(models),
@@ -119,29 +120,16 @@ def evaluation_page(models: Sequence[Model], rows: Sequence[TableRow], *, title:
     )  # one pass: no text is a template
 
 
-def _about(models: Sequence[Model]) -> str:
-    settings = models[0].table.settings
-    facts = [
-        f"{key} {settings[key]}" for key in ("task", "split", "temperature", "top_p") if settings.get(key) is not None
-    ]
-    return shortened(" · ".join([*facts, _sizes(models)]), _LONGEST_SETTING)
-
-
-def _sizes(models: Sequence[Model]) -> str:
-    problems = sorted({m.table.num_problems for m in models})
-    samples = sorted({int(n) for m in models for n in (m.table.num_samples.min(), m.table.num_samples.max())})
-    return f"{_range(problems)} problems · {_range(samples)} samples each"
-
-
-def _range(values: Sequence[int]) -> str:
-    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
-
-
 def _results(models: Sequence[Model], rows: Sequence[TableRow]) -> Table:
     uneven = [m.label for m in models if m.table.num_samples.min() != m.table.num_samples.max()]
     text = "Means over problems, with 95 % intervals."
     if uneven:
         text += f" Problems of {', '.join(uneven)} have different numbers of samples: k ends at the smallest."
+    if len({(m.table.num_samples.min(), m.table.num_samples.max()) for m in models}) > 1:
+        text += (
+            " The models have different numbers of samples, with which distinct and effective solutions grow: compare "
+            "those at equal numbers only."
+        )
     return Table("results", "Results", text, rows, head="model")
 
 
