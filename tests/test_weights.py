@@ -77,6 +77,52 @@ def test_the_late_one_decides_the_dtype(tmp_path: Path) -> None:
     assert torch.equal(found, 0.25 * base["a.weight"].float() + 0.75 * model["a.weight"])
 
 
+def test_float64_is_mixed_in_float64(tmp_path: Path) -> None:
+    one, two = tensors(1, torch.float64), tensors(2, torch.float64)
+    early, late = write(tmp_path / "early", one), write(tmp_path / "late", two)
+    interpolate(early, late, tmp_path / "out", delta=0.25)
+    assert torch.equal(loaded(tmp_path / "out")["a.weight"], 0.25 * one["a.weight"] + 0.75 * two["a.weight"])
+    for delta, expected in ((0.0, two), (1.0, one)):
+        interpolate(early, late, tmp_path / f"end-{delta}", delta=delta)
+        assert torch.equal(loaded(tmp_path / f"end-{delta}")["a.weight"], expected["a.weight"])
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0])
+def test_the_ends_keep_the_sign_of_a_zero(tmp_path: Path, delta: float) -> None:
+    signed, other = (
+        write(tmp_path / name, {"a": torch.tensor(v)}) for name, v in (("x", [-0.0, 0.0]), ("y", [1.0, 1.0]))
+    )
+    early, late = (signed, other) if delta else (other, signed)
+    interpolate(early, late, tmp_path / "out", delta=delta)
+    assert torch.signbit(loaded(tmp_path / "out")["a"]).tolist() == [True, False]
+
+
+def test_values_that_the_late_dtype_cannot_hold(tmp_path: Path) -> None:
+    early = write(tmp_path / "early", {"a": torch.tensor([1e6, 3.0])})
+    late = write(tmp_path / "late", {"a": torch.tensor([1.0, 3.0], dtype=torch.float16)})
+    for delta in (0.5, 1.0):
+        message = refused(early, late, tmp_path / "out", delta=delta)
+        assert "tensor a has values too large for torch.float16, the dtype of the late checkpoint" in message
+    interpolate(early, late, tmp_path / "out", delta=0.0)
+
+
+def test_float8_is_refused(tmp_path: Path) -> None:
+    early, late = (write(tmp_path / str(n), {"a": torch.full((3,), n).to(torch.float8_e4m3fn)}) for n in (1.0, 2.0))
+    message = refused(early, late, tmp_path / "out")
+    assert "weights must be float16, bfloat16, float32, float64; tensor a of the early checkpoint is torch.f" in message
+
+
+@pytest.mark.parametrize("which", ["early", "late"])
+def test_an_index_that_names_a_tensor_its_file_lacks(tmp_path: Path, which: str) -> None:
+    good, bad = write(tmp_path / "good", tensors(1)), write(tmp_path / "bad", tensors(2), shards=2)
+    index = bad / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors(2), "model-0.safetensors")}))
+    pair = (bad, good) if which == "early" else (good, bad)
+    message = refused(*pair, tmp_path / "out")
+    assert "can't read tensor b.weight from" in message
+    assert "model-0.safetensors: File does not contain tensor b.weight" in message
+
+
 def test_a_hub_id_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, late = write(tmp_path / "base", tensors(1)), write(tmp_path / "late", tensors(2))
     asked: list[str] = []

@@ -41,7 +41,8 @@ class GroupBatch:
         lengths: [P, G] completion tokens, at least 1.
         entropies: [P, G] mean token entropy of the completion (nats).
         answers: [P, G] integer ids; equal ids within a prompt are the same answer or solution. Negative ids mean that
-            the completion has no readable answer. A method with a memory needs ids that mean the same in every batch.
+            the completion has no readable answer, and all become -1. A method with a memory needs ids that mean the
+            same in every batch.
         reference_logprobs: [P, G] like ``logprobs``, under the frozen reference (base) model.
         embeddings: [P, G, D] a vector per completion; of any length, methods compare directions.
         num_solutions: [P] number of distinct correct solutions that exist.
@@ -102,6 +103,8 @@ class GroupBatch:
                 given[name] = _clean_float(xp, name, given[name], mask)
         given["correct"] = given["correct"] & mask
         _check_values(xp, given, mask)
+        if "answers" in given:
+            given["answers"] = _clean_answers(xp, given["answers"], mask)
         for name, value in given.items():
             object.__setattr__(self, name, value)
 
@@ -190,6 +193,14 @@ def _clean_float(xp: Any, name: str, array: Array, mask: Array) -> Array:
             hint="score every completion with a number, or mark it as absent with `mask`",
         )
     return xp.where(real, array, xp.zeros_like(array))
+
+
+def _clean_answers(xp: Any, answers: Array, mask: Array) -> Array:
+    """Signed ids; -1 where there is no readable answer, and where masked."""
+    if xp.isdtype(answers.dtype, "unsigned integer"):
+        answers = xp.astype(answers, xp.int64)  # from 2^63 on ids wrap to negative ones
+        _refuse(xp, mask & (answers < 0), "`answers` must be below 2^63", hint="hash answers to 63 bits")
+    return xp.where(mask & (answers >= 0), answers, -xp.ones_like(answers))
 
 
 def _check_values(xp: Any, given: dict[str, Array], mask: Array) -> None:

@@ -1,8 +1,8 @@
 """Interpolate the weights of two checkpoints in Hugging Face format (WiSE-FT).
 
-``W = delta W_early + (1 - delta) W_late``, tensor by tensor in float32, stored in the late checkpoint's dtype. An early
-checkpoint has the variety, a late one the accuracy; of the models between them some keep most of both. delta 0 is the
-late one to the bit, and delta 1 the early one if both have the same dtype.
+``W = delta W_early + (1 - delta) W_late``, tensor by tensor in float32 (float64 where a checkpoint has that), stored in
+the late checkpoint's dtype. An early checkpoint has the variety, a late one the accuracy; of the models between them
+some keep most of both. delta 0 is the late one to the bit, and delta 1 the early one if both have the same dtype.
 
 References:
     arXiv 2504.10478; WiSE-FT, arXiv 2109.01903.
@@ -26,6 +26,7 @@ _SINGLE, _INDEX, _ADAPTER = "model.safetensors", "model.safetensors.index.json",
 _BESIDE = ("config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 _BESIDE_PATTERNS = ("tokenizer*", "vocab*", "*.model", "chat_template*", "*preprocessor_config.json", "*.py")
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
 _SAME = ("model_type", "architectures", "vocab_size", "tie_word_embeddings")
 RECORD = "merge.json"
 
@@ -88,7 +89,8 @@ def interpolate(early: Path, late: Path, output: Path, *, delta: float = 0.5, fo
 
     Raises:
         InputError: delta out of range; no two checkpoints of one model (keys, shapes, configuration); a weight that is
-            not finite; a hub id that can't be downloaded; an output that exists.
+            not finite, or too large for the late checkpoint's dtype; float8 weights; an index that names a tensor its
+            file lacks; a hub id that can't be downloaded; an output that exists.
     """
     if not 0 <= delta <= 1:
         raise InputError(f"delta must be in [0, 1], found {delta}")
@@ -126,7 +128,7 @@ def _write(first: Checkpoint, second: Checkpoint, folder: Path, delta: float) ->
         by_file.setdefault(name, []).append(key)
     for name, keys in by_file.items():
         with _reader(second.folder / name) as late:
-            mixed = {key: _mix(key, first, late.get_tensor(key), delta) for key in keys}
+            mixed = {key: _mix(key, first, _tensor(late, second.folder / name, key), delta) for key in keys}
         save_file(mixed, folder / name, metadata={"format": "pt"})
     beside = [second.folder / name for name in (_INDEX, *_BESIDE)]
     beside += [path for pattern in _BESIDE_PATTERNS for path in second.folder.glob(pattern)]
@@ -136,8 +138,9 @@ def _write(first: Checkpoint, second: Checkpoint, folder: Path, delta: float) ->
 
 
 def _mix(key: str, first: Checkpoint, late: Any, delta: float) -> Any:
-    with _reader(first.folder / first.files[key]) as reader:
-        early = reader.get_tensor(key)
+    path = first.folder / first.files[key]
+    with _reader(path) as reader:
+        early = _tensor(reader, path, key)
     weights = early.is_floating_point() and late.is_floating_point()
     for what, ours, theirs in (("shape", tuple(early.shape), tuple(late.shape)), ("dtype", early.dtype, late.dtype)):
         if ours != theirs and not (what == "dtype" and weights):
@@ -150,9 +153,30 @@ def _mix(key: str, first: Checkpoint, late: Any, delta: float) -> Any:
             raise InputError(f"tensor {key} ({late.dtype}) is no weight to interpolate, and differs")
         return late
     for which, values in (("early", early), ("late", late)):
+        if str(values.dtype).removeprefix("torch.") not in _FLOATS:
+            raise InputError(
+                f"weights must be {', '.join(_FLOATS)}; tensor {key} of the {which} checkpoint is {values.dtype}",
+                hint="save the model in bfloat16 first; quantised weights have scales of their own",
+            )
         if not bool(values.isfinite().all()):
             raise InputError(f"tensor {key} of the {which} checkpoint has values that are not finite")
-    return (delta * early.float() + (1 - delta) * late.float()).to(late.dtype).contiguous()
+    mixed = _between(early, late, delta).to(late.dtype).contiguous()
+    if not bool(mixed.isfinite().all()):
+        raise InputError(
+            f"tensor {key} has values too large for {late.dtype}, the dtype of the late checkpoint",
+            hint="save the late checkpoint in bfloat16 or float32 first",
+        )
+    return mixed
+
+
+def _between(early: Any, late: Any, delta: float) -> Any:
+    """The ends are the tensors themselves: 0 times a weight, added, would lose the sign of a -0."""
+    import torch
+
+    if delta in (0, 1):
+        return early if delta else late
+    dtype = torch.promote_types(torch.promote_types(early.dtype, late.dtype), torch.float32)
+    return delta * early.to(dtype) + (1 - delta) * late.to(dtype)
 
 
 def _local(place: Path) -> Path:
@@ -206,6 +230,18 @@ def _weight_map(path: Path) -> dict[str, str]:
         if Path(name).name != name or not (path.parent / name).is_file():
             raise InputError(f"{path} names the file {name!r}, which is not beside it")
     return files
+
+
+def _tensor(reader: Any, path: Path, key: str) -> Any:
+    from safetensors import SafetensorError
+
+    try:
+        return reader.get_tensor(key)
+    except SafetensorError as error:
+        raise InputError(
+            f"can't read tensor {key} from {path}: {error}",
+            hint=f"{_INDEX} beside it says that the tensor lies there; save or download the checkpoint again",
+        ) from error
 
 
 def _reader(path: Path) -> Any:

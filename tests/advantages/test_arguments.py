@@ -275,13 +275,6 @@ def test_what_a_chain_asks_of_groups_and_rewards() -> None:
                      "best-of-k": (2, False), "maxrl": (1, True), "nsr": (1, True)}  # fmt: skip
 
 
-@pytest.mark.parametrize("num", [3, 6, 7])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_equal_rewards_give_0_without_eps_too(num: int, dtype: type) -> None:
-    batch = GroupBatch(rewards=np.full((1, num), 0.1, dtype), correct=np.zeros((1, num), bool))
-    assert np.abs(get_method("grpo", eps=0.0).advantages(batch)).max() < 1e-7
-
-
 def test_no_gradient_comes_out_of_a_batch() -> None:
     logprobs = torch.tensor([[-3.0, -5.0, -4.0]], requires_grad=True)
     batch = GroupBatch(

@@ -42,7 +42,9 @@ def test_by_hand() -> None:
     assert found.sum == pytest.approx(0.5 * found.scaled_lead / math.sqrt(8))
     assert found.mean == pytest.approx(0.5 * found.scaled_lead * math.sqrt(8))
     assert found.robust == pytest.approx(0.5 * 7 / 12 / math.sqrt(8))
-    assert found.centered == pytest.approx(0.5 * 7 / 12)
+    # the z-scores of a pair are +1 and -1, whose std with ddof 1 is sqrt(2)
+    assert found.num_compared == 2
+    assert found.centered == pytest.approx(0.5 * 7 / 12 / math.sqrt(2))
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 30.0])
@@ -81,13 +83,16 @@ def test_the_catalogue_smooths_by_the_share(name: str, coefficient: str, scaled:
     assert spread == pytest.approx(0.3 * (found.scaled_lead if scaled else found.lead / divisor))
 
 
-def test_the_centred_form_smooths_by_the_share() -> None:
+@pytest.mark.parametrize("num_correct", [2, 3, 8])
+def test_the_centred_form_smooths_by_the_share_too(num_correct: int) -> None:
     data = sampled(4.0)
+    data["correct"] = np.tile(np.arange(16) < num_correct, (200, 1))
     found = suggest_gammas(**data, share=0.3)
     batch = GroupBatch(rewards=data["correct"].astype(float), correct=data["correct"], logprobs=data["log_probs"])
     advantages = get_method("ds-grpo-centered", kappa=found.centered, clip=100.0).advantages(batch)
-    spread = math.sqrt(advantages[:, :8].var(axis=1, ddof=0).mean())
-    assert spread == pytest.approx(0.3 * found.lead / 0.5)
+    spread = math.sqrt(advantages[:, :num_correct].var(axis=1, ddof=1).mean())
+    rate = num_correct / 16
+    assert spread == pytest.approx(0.3 * found.lead / math.sqrt(rate * (1 - rate)))  # the std of the flags
 
 
 @pytest.mark.parametrize("factor", [0.01, 3.0, 250.0])

@@ -330,6 +330,11 @@ def test_shapes_must_agree(name: str) -> None:
         (lambda: tether_covariant_tokens(coef=-1.0), "coef >= 0"),
         (lambda: scale_kl_by_advantage(scale=-1.0), "scale must be finite"),
         (lambda: hold_entropy_window(history(), low=1.3), "low < high"),
+        (lambda: hold_entropy_window(history(), coef=math.nan), "finite coef, smooth"),
+        (lambda: hold_entropy_window(history(), coef=math.inf), "finite coef, smooth"),
+        (lambda: hold_entropy_window(history(), smooth=math.nan), "finite coef, smooth"),
+        (lambda: hold_entropy_window(history(), penalty=math.inf), "finite coef, smooth"),
+        (lambda: hold_entropy_window(history(), low=math.nan), "finite coef, smooth"),
         (lambda: hold_entropy_window(history(), shape="round"), "shape 'constant' or 'distance'"),  # type: ignore[arg-type]
         (lambda: reward_entropy_of_correct(coef=math.nan), "coef must be finite"),
         (lambda: balance_flow(beta=0.0), "above 0"),
@@ -369,7 +374,20 @@ def test_the_history_is_a_mean_over_batches_of_means_over_tokens() -> None:
     assert again.mean == method.memory.mean
 
 
-@pytest.mark.parametrize("state", [{}, {"sum": 1.0}, {"sum": "a", "count": 1}, {"sum": math.nan, "count": 1}, None])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"sum": 1.0},
+        {"sum": "a", "count": 1},
+        {"sum": math.nan, "count": 1},
+        {"sum": 10**400, "count": 1},
+        {"sum": 1.0, "count": math.inf},
+        {"sum": 1.0, "count": math.nan},
+        {"sum": 1.0, "count": 1.9},
+        None,
+    ],
+)
 def test_a_malformed_history_is_refused(state: Any) -> None:
     with pytest.raises(InputError, match="an entropy history"):
         EntropyHistory().load_state_dict(state)

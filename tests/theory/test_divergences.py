@@ -48,6 +48,13 @@ def test_zero_at_the_base_and_one_minimum_along_a_segment(
             assert middle <= share * ends[0] + (1 - share) * ends[1] + 1e-9
 
 
+@pytest.mark.parametrize("off", [1e-6, 1e-8, 1e-12, 1e-15, -1e-8, -1e-15])
+def test_renyi_is_the_reverse_kl_near_order_1(off: float) -> None:
+    nearest = divergence(np.log(PI), np.log(P))
+    assert divergence(np.log(PI), np.log(P), "renyi", parameter=1 + off) == pytest.approx(nearest, rel=1e-5)
+    assert divergence(np.log([P, PI]), np.log(P), "renyi", parameter=1 + off)[0] == pytest.approx(0, abs=1e-15)
+
+
 def test_rows_are_independent() -> None:
     both = divergence(np.log([PI, P]), np.log(P))
     assert both.tolist() == [float(divergence(np.log(PI), np.log(P))), 0.0]

@@ -43,6 +43,17 @@ def test_an_entropy_bonus_lies_below() -> None:
     assert even_enough[0].logit > float(logit_mass(policy, x.correct)) + 0.02
 
 
+def test_the_line_ends_where_the_budget_ends() -> None:
+    """The least KL with a uniform q is ``-log(c e^-KL(q, q_b) + 1 - c)``, at a C below c."""
+    x = instance([0.38, 0.02], [0.6])
+    own = -math.log(2) - (math.log(0.95) + math.log(0.05)) / 2  # KL of (1/2, 1/2) to (.95, .05)
+    least = -math.log(0.4 * math.exp(-own) + 0.6)
+    enough, short = (frontier(*x, budget=factor * least, points=2) for factor in (1.001, 0.999))
+    assert [point.a for point in enough] == [0.0, 1.0]
+    assert enough[1].correct < 0.4
+    assert [point.a for point in short] == [0.0]
+
+
 def test_a_large_budget_pays_for_certainty() -> None:
     x = instance([0.3, 0.1], [0.6])
     line = frontier(*x, budget=5.0, points=3)

@@ -151,6 +151,13 @@ def test_uncentred_smoothing_cannot_reverse_the_collapse_on_hard_prompts(x: Inst
     assert critical_gamma(*x) < math.inf
 
 
+@pytest.mark.parametrize("off", [1e-4, 1e-6, 1e-8, 1e-10, 3e-12])
+def test_the_critical_gamma_of_nearly_uniform_solutions(off: float) -> None:
+    """With q = (1 + d_i) / n and small d: E_q[q u] = sum d^2 / n^2 and E_q[q u^2] the same, so gamma* -> 1 - C."""
+    x = instance([0.2 * (1 + off), 0.2 * (1 - off), 0.2 * (1 + off / 3)], [0.4 - 0.2 * off / 3])
+    assert critical_gamma(*x) == pytest.approx(0.4, rel=off + 1e-15 / off)
+
+
 def test_uncentred_smoothing_can_with_very_many_solutions() -> None:
     """C = .29, one solution with 38 % of the correct mass and 19,999 equal ones: gamma* is finite."""
     q = np.r_[0.38, np.full(19_999, 0.62 / 19_999)]

@@ -18,15 +18,20 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from unsharpen.advantages.chain import Transform, chain
+from unsharpen.advantages.pairs import highest
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 
 Spread = Literal["input", "rewards", "correct"]
 Singleton = Literal["zero", "keep"]
+_ROUNDING = 4  # units in the last place of the largest value; values that are this close are alike
 
 
 def subtract_group_mean(*, singleton: Singleton = "zero") -> Transform:
     """Centre each group: ``A_i = x_i - mean_j x_j`` over the unmasked completions of the prompt.
+
+    A group of equal values gets exactly 0. In float32 the mean of seven times .1 is not .1, and what is left of the
+    difference would become an advantage of unit size through a small std and a small eps, as it does in TRL and verl.
 
     Args:
         singleton: what a group of one completion gets: ``"zero"`` (its mean is itself) or ``"keep"`` (its raw value,
@@ -38,10 +43,12 @@ def subtract_group_mean(*, singleton: Singleton = "zero") -> Transform:
     _check_choice("singleton", singleton, Singleton)
 
     def apply(advantages: Array, batch: GroupBatch) -> Array:
-        mean = group_mean(advantages, batch)
+        xp = batch.xp
+        centred = advantages - group_mean(advantages, batch)
+        centred = xp.where(all_alike(advantages, batch), xp.zeros_like(centred), centred)
         if singleton == "keep":
-            mean = batch.xp.where(batch.num_completions == 1, batch.xp.zeros_like(mean), mean)
-        return zero_masked(advantages - mean, batch)
+            centred = xp.where(batch.num_completions == 1, advantages, centred)
+        return zero_masked(centred, batch)
 
     return Transform("subtract_group_mean", apply)
 
@@ -76,6 +83,8 @@ def divide_by_group_std(
 ) -> Transform:
     """Scale each group: ``A_i = x_i / (max(sigma, floor) + eps)``.
 
+    Values that are equal but for rounding have sigma 0. Where the denominator is 0, x stays as it is.
+
     Args:
         ddof: 0 divides the squared deviations by G, 1 by G - 1. A group of ``ddof`` completions or fewer has sigma 0.
         eps: added to the denominator.
@@ -98,13 +107,11 @@ def divide_by_group_std(
         if source is None:
             source = xp.astype(batch.correct, batch.rewards.dtype)
         sigma = group_std(source, batch, ddof=ddof)
+        sigma = xp.where(all_alike(source, batch), xp.zeros_like(sigma), sigma)
         if singleton == "keep":
             sigma = xp.where(batch.num_completions == 1, xp.ones_like(sigma), sigma)
         scale = xp.clip(sigma, floor, None) + eps
-        rounding = 0.0 if eps or floor else 4 * float(xp.finfo(scale.dtype).eps)
-        size = xp.max(zero_masked(xp.abs(source), batch), axis=1, keepdims=True)
-        uniform = scale <= rounding * size  # only without eps and floor: x is 0 there, or would be in exact arithmetic
-        return zero_masked(advantages / xp.where(uniform, xp.ones_like(scale), scale), batch)
+        return zero_masked(advantages / xp.where(scale == 0, xp.ones_like(scale), scale), batch)
 
     return Transform("divide_by_group_std", apply)
 
@@ -113,7 +120,8 @@ def standardize_group(*, ddof: int = 1, eps: float = 1e-4, of: Spread = "rewards
     """The GRPO advantage: ``A_i = (r_i - mean_j r_j) / (std_j r_j + eps)``.
 
     The std is that of the rewards themselves, not of their centred values, so TRL's numbers come out bit for bit.
-    After a step that has shaped the rewards, ``of="input"`` takes the std of what comes in.
+    After a step that has shaped the rewards, ``of="input"`` takes the std of what comes in. A group of equal values
+    gets exactly 0 whatever eps is, where TRL and verl divide a rounding residue by eps.
 
     References:
         GRPO, arXiv 2402.03300.
@@ -174,6 +182,14 @@ def skip_uniform_groups() -> Transform:
         return xp.where(mixed, advantages, xp.zeros_like(advantages))
 
     return Transform("skip_uniform_groups", apply)
+
+
+def all_alike(values_PG: Array, batch: GroupBatch) -> Array:
+    """[P, 1] bool: the unmasked values of the group are equal, up to 4 units in the last place of the largest one."""
+    xp = batch.xp
+    greatest, least = highest(values_PG, batch.mask), -highest(-values_PG, batch.mask)
+    size = xp.maximum(xp.abs(greatest), xp.abs(least))
+    return least >= greatest - _ROUNDING * float(xp.finfo(values_PG.dtype).eps) * size
 
 
 def group_std(values_PG: Array, batch: GroupBatch, *, ddof: int) -> Array:

@@ -76,14 +76,25 @@ class AnswerCounts:
             InputError: the state is of another form; the memory is then as it was.
         """
         try:
-            counts = {int(p): {int(a): int(n) for a, n in held.items()} for p, held in state["counts"].items()}
+            counts = {
+                whole_number(p): {whole_number(a): whole_number(n) for a, n in held.items()}
+                for p, held in state["counts"].items()
+            }
             if any(n < 0 for held in counts.values() for n in held.values()):
                 raise ValueError("a count below 0")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"the state of answer counts must be {{'counts': {{prompt: {{answer: count}}}}}}: {error!r}"
             ) from error
         self._counts, self._size, self._batch = counts, sum(map(len, counts.values())), None
+
+
+def whole_number(value: Any) -> int:
+    """``value`` as an int; raises ValueError where it has a fraction, OverflowError where it is infinite."""
+    found = int(value)
+    if found != value and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no whole number")
+    return found
 
 
 def ucb_bonus(counts: Array) -> Array:

@@ -31,6 +31,7 @@ class GammaSuggestion:
         pass_at_1: mean over all groups.
         num_groups: groups with both correct and wrong completions; all below is measured in them.
         num_comparisons: correct completions beyond the first of their group.
+        num_compared: correct completions of groups that have two or more of them.
         lead: how far a correct completion is above the mean of its group, mean ``r - mean r`` for rewards 0 and 1.
         scaled_lead: the same divided by the group's std, as in GRPO.
         spread: standard deviation of the summed log-prob among the correct completions of a group, nats.
@@ -43,6 +44,7 @@ class GammaSuggestion:
     pass_at_1: float
     num_groups: int
     num_comparisons: int
+    num_compared: int
     lead: float
     scaled_lead: float
     spread: float
@@ -82,8 +84,12 @@ class GammaSuggestion:
 
     @property
     def centered(self) -> float:
-        """Kappa of ``ds-grpo-centered``, whose z-scores have spread 1."""
-        return self.share * self.lead
+        """Kappa of ``ds-grpo-centered``.
+
+        Its z-scores have root mean square 1 over the correct completions of groups with two or more, of which
+        ``num_comparisons`` are free: their spread, as it is measured here, is ``sqrt(num_compared / num_comparisons)``.
+        """
+        return self.share * self.lead * math.sqrt(self.num_comparisons / self.num_compared)
 
     def explain(self) -> str:
         """The measurements, the suggestions and the reasons, as plain text."""
@@ -126,8 +132,8 @@ def suggest_gammas(
     share that is ``gamma* spread / (1-C)``: for normal log-probs ``spread / (1 + spread^2)``, at most 1/2; for few and
     unequal solutions .5 to 1.2. The lead falls as Pass@1 rises while gamma_p stays, so a share of 1/4 becomes 1/2 once
     the lead has halved, and 1 at a quarter: it slows the collapse at first and turns it round later. More buys more
-    diversity and costs Pass@1. On the embedded task 1/4 gives .19 for ``ds-grpo-robust``, where a search chose .2, and
-    1.5 to 3 times what it chose for the forms that divide by the std first: a start for a search, not a result of one.
+    diversity and costs Pass@1. On the embedded task 1/4 gives .15 to .21 for ``ds-grpo-robust``, where a search chose
+    .2, and 1 to 3 times what it chose for the forms that divide by the std first: a start for a search, not its result.
 
     Args:
         log_probs: [P, G] summed log-probabilities of the completions under the policy that sampled them, nats.
@@ -150,15 +156,16 @@ def suggest_gammas(
         >>> log_probs = [[-2.0, -6.0, -5.0, -9.0], [-3.0, -7.0, -4.0, -8.0]]
         >>> correct = [[True, True, False, False], [True, True, False, False]]
         >>> found = suggest_gammas(log_probs, correct)  # lead .5; spread sqrt(8), from two pairs 4 nats apart
-        >>> round(found.robust, 4), round(found.centered, 4)
-        (0.0442, 0.125)
+        >>> round(found.robust, 4), round(found.centered, 4)  # in pairs z-scores of 1 have a spread of sqrt(2)
+        (0.0442, 0.0884)
     """
     if not (isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < math.inf):
         raise InputError(f"share must be finite and above 0, found {share!r}", hint=f"{SHARE} is the default")
     batch = _batch(log_probs, correct, lengths, mask)
     mixed = (batch.num_correct > 0) & (batch.num_correct < batch.num_completions)
     chosen = batch.correct & mixed
-    comparisons = int(np.maximum(chosen.sum(axis=1) - 1, 0).sum())
+    per_group = chosen.sum(axis=1)
+    comparisons = int(np.maximum(per_group - 1, 0).sum())
     _need_comparisons(mixed, comparisons)
     deviation = _centred(batch.logprobs, chosen)
     spread = _pooled(deviation, comparisons)
@@ -178,6 +185,7 @@ def suggest_gammas(
         pass_at_1=float((batch.num_correct / batch.num_completions).mean()),
         num_groups=int(mixed.sum()),
         num_comparisons=comparisons,
+        num_compared=int(per_group[per_group > 1].sum()),
         lead=float(centred[chosen].mean()),
         scaled_lead=float(standardize_group()(batch.rewards, batch)[chosen].mean()),
         spread=spread,

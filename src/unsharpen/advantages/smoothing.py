@@ -100,13 +100,15 @@ def centered_smoothing(
 
     For a correct completion i of prompt p, with the mean taken over the correct completions of p::
 
-        u_i = l_i - mean(l),   s = root mean square of u over the batch,   z_i = clip(u_i / s, -clip, clip)
+        u_i = l_i - mean(l),   s = root mean square of u,   z_i = clip(u_i / s, -clip, clip)
         A_i = x_i - kappa * w_p * z_i,   w_p = all_correct_weight if all of p is correct, else 1
 
-    and incorrect completions stay as they are; s is at least 0.001 nats, so that a collapsed batch does not blow up
-    rounding errors. Centring in the class keeps the smoothing from raising the pull
-    towards correctness (uncentred, no gamma reverses the collapse while Pass@1 is below about .3); the batch scale
-    makes kappa independent of length and of the model; the clip makes outliers harmless.
+    and incorrect completions stay as they are. s is taken over all correct completions of the batch that are not the
+    only one of their prompt (those have u = 0), and is at least 0.001 nats, so that a collapsed batch does not blow up
+    rounding errors. Centring in the class keeps the smoothing from raising the pull towards correctness: uncentred, no
+    gamma reverses the collapse on hard prompts with few solutions. The batch scale makes kappa independent of length
+    and of the model. The clip bounds what an outlier gets, but outliers raise s and so weaken all the rest: with a few
+    far ones, what is left is the method without smoothing.
 
     Args:
         kappa: advantage per standard deviation of log-probability; at least 0, typically .1 to .4.

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from unsharpen.advantages.baselines import zero_masked
 from unsharpen.advantages.chain import Transform
+from unsharpen.advantages.exploration import whole_number
 from unsharpen.batch import Array, GroupBatch
 from unsharpen.errors import InputError
 from unsharpen.losses.batch import LossBatch, LossTerm, detached
@@ -48,8 +49,8 @@ class EntropyHistory:
             InputError: the state is of another form; the history is then as it was.
         """
         try:
-            total, count = float(state["sum"]), int(state["count"])
-        except (KeyError, TypeError, ValueError) as error:
+            total, count = float(state["sum"]), whole_number(state["count"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"the state of an entropy history must be {{'sum': number, 'count': number}}: {error!r}"
             ) from error
@@ -101,9 +102,10 @@ def hold_entropy_window(
     References:
         EPO, arXiv 2509.22576, and its code (``generate_entropy_penalty``).
     """
-    if min(coef, smooth, penalty, low) < 0 or not low < high < math.inf or shape not in get_args(Shape):
+    coefficients = (coef, smooth, penalty, low)
+    if not all(0 <= x < math.inf for x in coefficients) or not low < high < math.inf or shape not in get_args(Shape):
         raise InputError(
-            "need coef, smooth, penalty, low >= 0, low < high, and shape 'constant' or 'distance'; found "
+            "need finite coef, smooth, penalty, low >= 0, low < high, and shape 'constant' or 'distance'; found "
             f"{coef}, {smooth}, {penalty}, {low}, {high} and {shape!r}"
         )
 

@@ -13,6 +13,7 @@ from unsharpen.theory._checks import Floats, choice, distribution, finite, numbe
 
 Kind = Literal["reverse-kl", "forward-kl", "mixture-kl", "renyi", "tv", "chi2"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_NEAR_ONE = 1e-7  # from order 1; nearer, Renyi's quotient loses more to rounding than it differs from the reverse KL
 
 
 def divergence(
@@ -100,6 +101,8 @@ def _value(kind: Kind, log_pi: Floats, log_p: Floats, parameter: float) -> Any:
         case "mixture-kl":
             return ((parameter * pi - (1 - parameter) * p) * gap).sum(-1)
         case "renyi":
+            if abs(parameter - 1) < _NEAR_ONE:
+                return _value("reverse-kl", log_pi, log_p, parameter)
             return np.log1p(_excess(log_p, parameter * gap).sum(-1)) / (parameter - 1)
         case "tv":
             return 0.5 * np.abs(pi - p).sum(-1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unsharpen.errors import InputError
-from unsharpen.theory._checks import checked, finite, log_sum, mean, number, whole
+from unsharpen.theory._checks import Floats, checked, finite, log_sum, mean, number, whole
 from unsharpen.theory.measures import entropy, surprise, within
 
 
@@ -65,13 +65,20 @@ def critical_gamma(log_base: ArrayLike, correct: ArrayLike, *, gamma_n: float = 
     log_q, log_s = within(log_p, flags), within(log_p, ~flags)
     log_c, log_w = log_sum(log_p, flags), log_sum(log_p, ~flags)
     u = surprise(log_q)
-    first, second = mean(2 * log_q, u), mean(2 * log_q, u**2)
+    first, second = _tilt(log_q, u), mean(2 * log_q, u**2)
     wrong = np.exp(log_w)
     lead = wrong * (1 + gamma_n * (entropy(log_s) - log_w)) * first
     drag = second - (0.0 if centered else wrong * (entropy(log_q) - log_c) * first)
     uniform = (np.where(flags, log_p, -np.inf).max(-1) - np.where(flags, log_p, np.inf).min(-1)) <= 1e-12
     threshold = np.where(drag > 0, lead / np.where(drag > 0, drag, 1.0), math.inf)
     return np.where(uniform, 0.0, threshold)[()]
+
+
+def _tilt(log_q: Floats, u: Floats) -> Any:
+    """[...] ``E_q[q u]``, where ``E_q[u] = 0``, as a covariance: near uniform q the terms themselves would cancel."""
+    off_q = np.exp(log_q) - mean(log_q, np.exp(log_q))[..., None]
+    off_u = np.where(np.isneginf(log_q), 0.0, u) - mean(log_q, u)[..., None]
+    return mean(log_q, off_q * off_u)
 
 
 def potential(log_base: ArrayLike, correct: ArrayLike, *, gamma_p: float, gamma_n: float = 0.0) -> Any:

@@ -7,7 +7,8 @@ A guide and not a promise: a language model shares strategies in ways that no ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,8 @@ def simulate(
         log_base: [n] or [P, n] nats; copies of one prompt are independent repetitions.
         correct: [n] or [P, n] bool.
         method: catalogue name, or ``get_method(name, ...)`` with coefficients. Completions have length 1, so mean and
-            summed log-probs are the same; of the engine settings, ``learning_rate_scale`` and ``kl_coef`` act.
+            summed log-probs are the same; of the engine settings, ``learning_rate_scale`` and ``kl_coef`` act. A
+            method with a memory has the same memory afterwards as before: what it saw here is forgotten.
         group_size: G.
         learning_rate: eta.
         steps: updates.
@@ -180,21 +182,35 @@ def _train(
     theta = np.zeros((int(rows.max()) + 1, log_base.shape[1]))
     recorder = _Recorder(log_base, flags, rows)
     recorder(0, theta)
-    for step in range(1, total + 1):
-        log_pi = _policy(base, theta[table])
-        drawn = _sample(rng, log_pi, size)
-        batch = _batch(chosen.requires, drawn, log_pi, base, known)
-        gradient = _score(np.asarray(chosen.advantages(batch), dtype=np.float64), drawn, log_pi)
-        if kl_coef:
-            gap = log_pi - base
-            gradient -= kl_coef * np.exp(log_pi) * (gap - mean(log_pi, gap)[:, None])
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.add.at(theta, table, rate * share * gradient)
-        finite(theta, what="the table of logits", hint="a smaller learning rate or coefficient")
-        if step % every == 0 or step == total:
-            recorder(step, theta)
+    with _memory_kept(chosen):
+        for step in range(1, total + 1):
+            log_pi = _policy(base, theta[table])
+            drawn = _sample(rng, log_pi, size)
+            batch = _batch(chosen.requires, drawn, log_pi, base, known)
+            gradient = _score(np.asarray(chosen.advantages(batch), dtype=np.float64), drawn, log_pi)
+            if kl_coef:
+                gap = log_pi - base
+                gradient -= kl_coef * np.exp(log_pi) * (gap - mean(log_pi, gap)[:, None])
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.add.at(theta, table, rate * share * gradient)
+            finite(theta, what="the table of logits", hint="a smaller learning rate or coefficient")
+            if step % every == 0 or step == total:
+                recorder(step, theta)
     done, logit, effective, spread = map(np.asarray, zip(*recorder.records, strict=True))
     return Trajectory(done, logit, effective, spread, _policy(log_base, theta[rows]), held_out)
+
+
+@contextmanager
+def _memory_kept(method: Method) -> Iterator[None]:
+    """Prompt ids start at 0 in every run, so what a method learned of them here must reach no other run."""
+    if method.memory is None:
+        yield
+        return
+    held = method.memory.state_dict()
+    try:
+        yield
+    finally:
+        method.memory.load_state_dict(held)
 
 
 def _settings(method: str | Method) -> tuple[Method, float, float]:

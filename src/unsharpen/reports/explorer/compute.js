@@ -119,8 +119,11 @@ globalThis.unsharpen = (() => {
     const right = pick(world.logBase, world.flags, true), wrong = pick(world.logBase, world.flags, false);
     if (Math.max(...right) - Math.min(...right) <= UNIFORM) return 0;
     const logQ = normalised(right), logC = logSum(right), logW = logSum(wrong), spread = entropy(logQ);
-    const u = logQ.map((x) => x + spread), squares = logQ.map((x) => 2 * x);
-    const first = expectation(squares, u), second = expectation(squares, u.map((x) => x * x)), w = Math.exp(logW);
+    const u = logQ.map((x) => x + spread), squares = logQ.map((x) => 2 * x), q = logQ.map(Math.exp);
+    const level = expectation(logQ, q), shift = expectation(logQ, u), w = Math.exp(logW);
+    /* E[q u] as a covariance: near uniform q its terms would cancel */
+    const first = expectation(logQ, q.map((x, i) => (x - level) * (u[i] - shift)));
+    const second = expectation(squares, u.map((x) => x * x));
     const drag = second - (centered ? 0 : w * (spread - logC) * first);
     return drag > 0 ? w * (1 + gammaN * (entropy(normalised(wrong)) - logW)) * first / drag : Infinity;
   }
