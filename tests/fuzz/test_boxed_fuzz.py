@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unsharpen.tasks.math import MAX_ANSWER_CHARS, answers, last_boxed, normalise_answer
+from unsharpen.tasks.math.notation import decide
 
 PIECES = [
     "\\boxed{",
@@ -103,7 +104,16 @@ def test_linear_in_the_length(shape: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert all(length <= MAX_ANSWER_CHARS + 1 for length in windows)
 
 
-@pytest.mark.parametrize("shape", ["\\", "{", "1 ", "$", " ", "sqrt(", "frac{", "1.", "\\overline{1}", "9", "_{", "e9"])
-def test_normalising_the_longest_answers_ends(shape: str) -> None:
-    text = (shape * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS]
-    assert len(normalise_answer(text)) <= 2 * MAX_ANSWER_CHARS + 10
+WORDS = (
+    r"\ { $ sqrt( frac{ 1. \overline{1} 9 _{ e9 1, 1a, (1) \text{ \text{a} 1\text{a}, \text{a}^2/ \color{a} a ² m/ th}"
+)
+SHAPES_OF_ANSWERS = [*WORDS.split(), " ", "1 ", "1, ", "100, ", "1 a ", " a", "1/1 ", "1 hour "]
+
+
+@pytest.mark.parametrize("shape", SHAPES_OF_ANSWERS)
+def test_normalising_and_deciding_the_longest_answers_ends(shape: str) -> None:
+    text = normalise_answer((shape * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS])
+    assert len(text) <= 3 * MAX_ANSWER_CHARS + 10
+    for answer in (text, f"5{text}", f"5 {text}!", f"{text}\\text{{cm}}"):
+        decide("42", answer)
+        decide(answer, "42")

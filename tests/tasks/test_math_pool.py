@@ -26,6 +26,10 @@ for line in sys.stdin:
             time.sleep(3600)
         case "exit":
             os._exit(3)
+        case "slow exit":
+            os.close(1)
+            time.sleep(0.3)
+            os._exit(3)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         case "memory":
@@ -94,6 +98,7 @@ def test_order_is_kept_and_workers_are_kept(fake: Fake) -> None:
     [
         ("hang", "timeout", "over 4 s"),
         ("exit", "grader_crash", "exit code 3"),
+        ("slow exit", "grader_crash", "exit code 3"),  # and not -9, of being killed while it ends
         ("killed", "grader_crash", "exit code -9"),
         ("memory", "grader_crash", "exit code 1"),
     ],
@@ -249,6 +254,33 @@ def test_kill_9_leaves_no_worker_behind(busy: bool) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert gone(int(done.stdout))
+
+
+FORK = """
+import os, threading, time
+from unsharpen.tasks.math import GraderPool
+
+pool = GraderPool(num_workers=1)
+pool.grade([("1", "x")])
+busy = threading.Thread(target=pool.grade, args=([("9", "9^{9^{9}}")],))
+busy.start()
+while not pool._lock.locked():
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    print(pool.grade([("0.5", "1/2")])[0].outcome, flush=True)
+    pool.close()
+    os._exit(0)
+os.waitpid(child, 0)
+busy.join()
+pool.close()
+"""
+
+
+def test_a_fork_while_a_thread_is_grading_grades_with_workers_of_its_own() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, done.stdout) == (0, "correct\n"), done.stderr
 
 
 UNGUARDED = """

@@ -140,6 +140,10 @@ def write(tmp_path: Path, rows: Rows) -> str:
         ({"problem": "Q", "answer": "1", "solution": r"\boxed{2}"}, (None, None), "1"),
         ({"problem": "Q", "answer": "1", "solution": r"\boxed{2}"}, (None, "solution"), "2"),
         ({"problem": "Q", "final_answer": ["1", "2"]}, (None, None), "1, 2"),
+        ({"problem": "Q", "answer": ["\\boxed{1}", "\\boxed{2}"]}, (None, None), "1, 2"),
+        ({"problem": "Q", "answer": [100, [200, 300]]}, (None, None), "100, 200, 300"),
+        ({"problem": "Q", "solution": "3 + 2\n#### 5"}, (None, None), "5"),
+        ({"problem": "Q", "solution": r"\frac{1}{2} square miles"}, (None, None), r"\frac{1}{2} square miles"),
         (
             {
                 "prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}],
@@ -162,6 +166,11 @@ def test_source_and_level_are_kept(tmp_path: Path) -> None:
     assert MathTask().load(write(tmp_path, rows)) == [MathProblem("Q", "1", source="AMC", level="5")]
 
 
+NESTED: list[Any] = ["1"]
+for _ in range(900):
+    NESTED = [NESTED]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -173,6 +182,11 @@ def test_source_and_level_are_kept(tmp_path: Path) -> None:
         ({"problem": "Q", "answer": None}, "must hold text or a number; found None"),
         ({"problem": "Q", "answer": True}, "must hold text or a number; found True"),
         ({"problem": "Q", "answer": []}, r"must hold text or a number; found \[\]"),
+        ({"problem": "Q", "answer": NESTED}, "must hold text or a number; found lists in lists, over 8 deep"),
+        (
+            {"problem": "Q", "solution": "She has 3 and buys 2 more, 5."},
+            r"row 1: a worked solution must give its answer in",
+        ),
         ({"problem": 3, "answer": "1"}, "must hold text or a conversation; found int"),
         ({"problem": [{"role": "system", "content": "S"}], "answer": "1"}, "text or a conversation; found NoneType"),
     ],
@@ -181,7 +195,8 @@ def test_bad_rows_are_named(tmp_path: Path, row: dict[str, Any], message: str) -
     import json
 
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in ({"problem": "P", "answer": "0"}, row)), "utf-8")
+    first = [] if "solution" in row else [{"problem": "P", "answer": "0"}]
+    path.write_text("".join(json.dumps(r) + "\n" for r in (*first, row)), "utf-8")
     with pytest.raises(DataError, match=message):
         MathTask().load(str(path))
 

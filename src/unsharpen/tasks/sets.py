@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ ANSWER_COLUMNS: Final = (
 """Where the answer is looked for when no column is named. Of a worked solution, the last box or ``####`` counts."""
 
 _GSM8K_MARK: Final = "####"
+_SOLUTION: Final = "solution"
+_WORD: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_MOST_WORDS: Final = 3
+"""Of an answer in a column `solution`; with more it is a worked solution."""
+_MAX_NESTED: Final = 8
 
 
 def load_problems(
@@ -126,11 +132,11 @@ def problem_from_row(row: Mapping[str, Any], columns: Columns) -> MathProblem:
     """The problem of a row, with its ``source`` and ``level`` where it has such columns.
 
     Raises:
-        DataError: a column is missing or holds no text.
+        DataError: a column is missing or holds no text, or a worked solution doesn't say what its answer is.
         InputError: the question or the answer is empty or too long.
     """
     text = _question(_value(row, columns.problem), columns.problem)
-    answer = _final_answer(_plain(_value(row, columns.answer), columns.answer))
+    answer = _plain(_value(row, columns.answer), columns.answer)
     more = {name: str(row[name]) for name in ("source", "level") if isinstance(row.get(name), str | int)}
     return MathProblem(text, answer, **more)
 
@@ -181,23 +187,34 @@ def _question(value: Any, column: str) -> str:
     return value.strip()
 
 
-def _plain(value: Any, column: str) -> str:
-    """Text, a number as text, or the members of a list with commas between them."""
+def _plain(value: Any, column: str, depth: int = 0) -> str:
+    """Text, a number as text, or the members of a list with commas between them; of worked solutions the answers."""
+    if depth > _MAX_NESTED:
+        found = f"lists in lists, over {_MAX_NESTED} deep"
+        raise DataError(f"the column {column} must hold text or a number; found {found}")
     if isinstance(value, list | tuple) and value:
-        return ", ".join(_plain(member, column) for member in value)
+        return ", ".join(_plain(member, column, depth + 1) for member in value)
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, str) or type(value) is int:
-        return str(value).strip()
+        return _final_answer(str(value).strip(), column)
     raise DataError(f"the column {column} must hold text or a number; found {value!r:.60}")
 
 
-def _final_answer(text: str) -> str:
-    """Of a worked solution the last box, or what follows the last ``####``; else the text."""
+def _final_answer(text: str, column: str) -> str:
+    """Of a worked solution the last box, or what follows the last ``####``; else the text, if it isn't a solution."""
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed
-    return text.rpartition(_GSM8K_MARK)[2].strip() if _GSM8K_MARK in text else text
+    if _GSM8K_MARK in text:
+        return text.rpartition(_GSM8K_MARK)[2].strip()
+    if column.rpartition(".")[2] == _SOLUTION and len(_WORD.findall(text)) > _MOST_WORDS:
+        raise DataError(
+            f"a worked solution must give its answer in \\boxed{{}} or after {_GSM8K_MARK}; "
+            f"the column {column} holds {text!r:.60}",
+            hint="name the column of the final answers, or rename this one to answer if it holds them",
+        )
+    return text
 
 
 def _distinct(problems: Iterable[MathProblem], source: str) -> list[MathProblem]:

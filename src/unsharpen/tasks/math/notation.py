@@ -6,60 +6,50 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from unsharpen.tasks.math.units import compound, units_differ, without_units
+
+_PLAIN: Final = r"\((?:[0-9]+(?:/[0-9]+)?|\\frac(?:[0-9]{2}|\{[0-9]+\}\{[0-9]+\}))\)"
+"""A number in brackets that a parser would add to a number before it, as in a mixed number."""
+
+_RAISED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\?[$]", ""),
+        (r"\\(?:left|right|displaystyle|textstyle|[Ll]arge|rm|bf|[bB]igg?[lrm]?)(?![a-zA-Z])|\\?[$]|[€£¥]", ""),
         (r"√", r"\\sqrt "),
         (r"∞", r"\\infty "),
-        (r"°", r"^\\circ "),
+        (r"°|\\degree(?![a-zA-Z])", r"^\\circ "),
+        (r"[⁰¹²³⁴-⁹]+", lambda m: f"^{{{m[0].translate(_RAISED)}}}"),
         (r"\\varnothing(?![a-zA-Z])|∅", r"\\emptyset "),
+        (r"\\([lr])brace(?![a-zA-Z])", lambda m: {"l": r"\{", "r": r"\}"}[m[1]]),
+        (r"\\([lr])angle(?![a-zA-Z])", lambda m: {"l": "(", "r": ")"}[m[1]]),
         (r"\\[dt]frac(?![a-zA-Z])", r"\\frac"),
         (r"(?<![a-zA-Z\\])(?=(?:frac|sqrt)\{)", r"\\"),  # the backslash got lost
         (r"(?<![a-zA-Z\\])\\?sqrt ?\(([^()]*)\)", r"\\sqrt{\1}"),
+        (r"\\log_ ?e(?![a-zA-Z])", r"\\ln "),
+        (r"\\(?:(?:underline|emph|bold|boldsymbol|mathsf)(?=\{)|(?:text)?color ?\{[a-zA-Z]+\}) ?", ""),
+        (r"\\(?:text|mathrm)\{ ?percent(?:age)? ?\}$", r"\\%"),
+        (r", ?\\! ?", ","),  # between thousands
         (r"(?:(?<!\\)\\[,;:! ]|[\s~])+", " "),
-        (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", ""),
-        (r"^(.+)\.$", r"\1"),
+        # 100, 200 is a list and 100,200 a number: that space stays
+        (r"(?<![0-9A-Za-z]) (?!(?<=[0-9], )[0-9]{3}(?![0-9]))| (?![0-9A-Za-z])", ""),
+        (r"^(?:=|≈|\\approx(?![a-zA-Z]))|(?<!\\)[.,;]$", ""),
+        (r"^(?:\*\*(.+)\*\*|\\text\{([0-9][^{}]*)\})$", lambda m: m[1] or m[2]),
+        (r"(?<![\w.^ ])[0-9]{1,3}(?: [0-9]{3}){1,12}(?! ?[0-9])", lambda m: m[0].replace(" ", "")),
+        (r"(?<![\w.^\\])([0-9]{1,12}) ([0-9]{1,12})/([0-9]{1,12})(?![0-9.])", r"\1\\frac{\2}{\3}"),
+        (rf"((?<![\w.^\\])[0-9]+|{_PLAIN})(?={_PLAIN})", r"\1\\cdot"),
     )
 )
 _WHOLE: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = tuple(
     (re.compile(pattern), rewrite)
     for pattern, rewrite in (
-        (r"[+-]?[0-9]{1,3}(?: [0-9]{3}){1,12}", lambda m: m[0].replace(" ", "")),
         (r"([+-]?[0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,4})", lambda m: f"{m[1]}\\times10^{{{int(m[2])}}}"),
         (r"(-?)([0-9]{0,12})\.([0-9]{0,12})\\(?:overline|bar)\{([0-9]{1,12})\}", lambda m: _repeating(*m.groups())),
     )
 )
 _INTEGER: Final = re.compile("[+-]?[0-9]{1,40}")
 _IN_BASE: Final = re.compile(r"(-?[0-9][0-9A-Za-z]{0,63})_\{?([0-9]{1,2})\}?")
-_UNIT: Final = re.compile(
-    r"[0-9}]\\(?:text|textrm|textbf|mathrm|mbox)\{(square |sq |cubic |cu )?([a-zA-Z]+)\}(?:\^\{?([0-9])\}?)?$"
-)
-_UNITS: Final = """
-mm millimeter millimetre
-cm centimeter centimetre
-m meter metre
-km kilometer kilometre
-in inch inche
-ft foot feet
-yd yard
-mi mile
-sec s second
-min minute
-h hr hour
-day
-week
-month
-year yr
-mg milligram
-g gram
-kg kilogram
-lb pound
-oz ounce
-ml milliliter millilitre
-l liter litre
-"""
-_ALIASES: Final = {alias: line.split()[0] for line in _UNITS.strip().splitlines() for alias in line.split()}
+_WORDS: Final = re.compile(r"\\text\{([A-Za-z ]+)\}|[A-Za-z ]{4,}")
 
 
 def normalise_answer(text: str) -> str:
@@ -87,20 +77,31 @@ def is_integer(normalised: str) -> bool:
 def decide(gold: str, answer: str) -> bool | None:
     r"""Whether a normalised answer is right, where that is plain; None where mathematics must decide.
 
-    Equal texts, integers, numbers with a base, and numbers with different units of the same kind of notation are plain.
+    Plain are equal texts, with or without a unit; integers, numbers with a base, numbers with different units.
 
     >>> decide("42", "43"), decide("101_2", "5_{10}"), decide(r"5\text{cm}", r"5\text{m}"), decide("0.5", r"\frac12")
     (False, True, False, None)
     """
-    if gold == answer:
+    if _tight(gold) == _tight(answer):
+        return True
+    if units_differ(gold, answer):
+        return False
+    parts = compound(gold), compound(answer)
+    if None not in parts:
+        return parts[0] == parts[1]
+    gold, answer = without_units(gold, answer)
+    if _tight(gold) == _tight(answer):
         return True
     if is_integer(gold) and is_integer(answer):
         return False
     numbers = _number_in_base(gold), _number_in_base(answer)
-    if None not in numbers:
-        return numbers[0] == numbers[1]
-    units = _unit(gold), _unit(answer)
-    return False if None not in units and units[0] != units[1] else None
+    return None if None in numbers else numbers[0] == numbers[1]
+
+
+def _tight(text: str) -> str:
+    r"""The text without the spaces of a list; of words also without case and ``\text``."""
+    words = _WORDS.fullmatch(text)
+    return (words[1] or text).lower() if words else text.replace(", ", ",")
 
 
 def _repeating(sign: str, whole: str, before: str, period: str) -> str:
@@ -116,14 +117,3 @@ def _number_in_base(text: str) -> int | None:
         return int(match[1], int(match[2]))
     except ValueError:  # a digit that the base lacks
         return None
-
-
-def _unit(text: str) -> tuple[str, int] | None:
-    """The unit behind a number and its power, if it is a common one."""
-    match = _UNIT.search(text)
-    if match is None:
-        return None
-    word = match[2].lower()
-    name = _ALIASES.get(word) or _ALIASES.get(word.removesuffix("s"))
-    power = {"s": 2, "c": 3, "": int(match[3] or 1)}[(match[1] or "")[:1]]
-    return None if name is None else (name, power)

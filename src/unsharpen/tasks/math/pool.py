@@ -10,8 +10,10 @@ import selectors
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -31,6 +33,7 @@ JOBS_PER_WORKER: Final = 4
 """No worker is started for fewer."""
 
 _SCRIPT: Final = Path(__file__).with_name("worker.py")
+_pools: Final[weakref.WeakSet[GraderPool]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class GraderPool:
         self._failures = 0
         self._lock = threading.Lock()
         self._process = os.getpid()
+        _pools.add(self)
 
     def grade(self, jobs: Sequence[Job], *, num_workers: int | None = None) -> list[Grade]:
         """Grade jobs in parallel; the order is kept.
@@ -97,8 +101,6 @@ class GraderPool:
             UnsharpenError: workers can't be started.
         """
         with self._lock:
-            if self._process != os.getpid():  # a fork: the workers belong to the parent
-                self._workers, self._process = [], os.getpid()
             most = min(num_workers or self.num_workers, self.num_workers, -(-len(jobs) // JOBS_PER_WORKER))
             try:
                 return self._run(jobs, most)
@@ -111,6 +113,10 @@ class GraderPool:
         if self._process == os.getpid():
             for worker in list(self._workers):
                 self._drop(worker)
+
+    def _begin_in_fork(self) -> None:
+        """In the child of a fork: the workers are the parent's, and whoever holds the lock isn't here."""
+        self._lock, self._workers, self._failures, self._process = threading.Lock(), [], 0, os.getpid()
 
     def __enter__(self) -> GraderPool:
         return self
@@ -175,6 +181,9 @@ class GraderPool:
 
     def _lose(self, worker: _Worker, grades: dict[int, Grade], outcome: Outcome) -> None:
         """A worker died or is late: give its job a grade, and end it."""
+        if outcome == "grader_crash":
+            with suppress(subprocess.TimeoutExpired):  # or killing it would be told as its end
+                worker.process.wait(timeout=1)
         self._drop(worker)
         if worker.job is not None:
             limit = f"over {self.time_limit:g} s" if outcome == "timeout" else f"exit code {worker.process.returncode}"
@@ -259,6 +268,12 @@ def _own_cores() -> int:
     return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
+def _begin_in_fork() -> None:
+    for pool in list(_pools):
+        pool._begin_in_fork()
+
+
+os.register_at_fork(after_in_child=_begin_in_fork)
 _shared: GraderPool | None = None
 
 

@@ -12,6 +12,7 @@ from unsharpen.tasks.math.answers import MAX_ANSWER_CHARS, last_boxed
 from unsharpen.tasks.math.notation import decide, is_integer, normalise_answer
 from unsharpen.tasks.math.pool import Grade, GraderPool, Job, shared_pool
 from unsharpen.tasks.math.problem import MathProblem
+from unsharpen.tasks.math.units import units_differ, without_units
 
 MathAnswerFormat = Literal["boxed", "bare"]
 
@@ -145,14 +146,16 @@ class MathTask:
         for job in dict.fromkeys(jobs):
             decision = decide(*job)
             if decision is not None:
-                canonical = job[1] if is_integer(job[1]) else None
+                number = without_units(*job)[1]
+                canonical = number if is_integer(number) and not units_differ(*job) else None
                 grades[job] = Grade("correct") if decision else Grade("wrong_answer", canonical)
             elif job in self._grades:
                 grades[job] = self._grades[job]
         left = [job for job in dict.fromkeys(jobs) if job not in grades]
         if left:
             pool = self._pool or shared_pool()
-            new = dict(zip(left, pool.grade(left, num_workers=num_workers), strict=True))
+            found = pool.grade([without_units(*job) for job in left], num_workers=num_workers)
+            new = dict(zip(left, found, strict=True))
             grades |= new
             # a limit that was passed on a busy machine may not be passed the next time
             self._grades |= {job: grade for job, grade in new.items() if grade.outcome not in (TIMEOUT, GRADER_CRASH)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from typing import Any, TextIO
 MAX_CANONICAL_CHARS = 200
 MAX_OPERATIONS = 100
 SMALL, TOLERANCE, ZERO = 1e-3, 1e-3, 1e-60
+SIDE_BY_SIDE = re.compile(r"(?<![\w^.\\])(?<![a-z] )[0-9]+(?:\.[0-9]+)?(?: [0-9]|\{[0-9])")
+"""Two numbers with nothing between them, which math-verify adds as it does for mixed numbers."""
 
 
 def main() -> None:
@@ -83,21 +86,26 @@ def _load() -> tuple[Callable[[str, str], tuple[bool, bool]], Callable[[str], st
     """The two functions that need math-verify; raises ImportError where it is missing."""
     import logging
 
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from latex2sympy2_extended import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse, verify
 
     logging.disable()
-    target = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
+    # units are gone already; math-verify would cut variables off, and all from the first \text to a final brace
+    normal = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
+    target = (LatexExtractionConfig(boxed_match_priority=0, normalization_config=normal),)  # no number from any text
 
     @lru_cache(maxsize=512)
     def read(text: str) -> list[Any]:
         """What math-verify makes of a text: an expression if it finds one, and the text."""
+        if SIDE_BY_SIDE.search(text):
+            return []
         found = parse(f"\\boxed{{{text}}}", extraction_config=target, parsing_timeout=None)
-        return [_with_plain_symbols(value) for value in found]
+        return [_tidied(value) for value in found]
 
     def equal(gold: str, answer: str) -> bool:
         wanted, found = read(gold), read(answer)
         if verify(wanted, found, timeout_seconds=None, allow_set_relation_comp=True):
-            return not _differ_in_size(wanted, found)
+            return not _differ_in_size(wanted, found) and not _is_vacuous(wanted[0], found[0])
         return bool(wanted and found) and _same_solutions(wanted[0], found[0])
 
     def grade(gold: str, answer: str) -> tuple[bool, bool]:
@@ -116,14 +124,52 @@ def _load() -> tuple[Callable[[str, str], tuple[bool, bool]], Callable[[str], st
     return grade, canonical
 
 
+def _tidied(value: Any) -> Any:
+    """The value with plain symbols, and x = 5 where it is 5 = x; as it is where sympy can't do that."""
+    import sympy
+
+    try:
+        if isinstance(value, sympy.Eq) and value.rhs.is_Symbol and not value.lhs.free_symbols:
+            value = sympy.Eq(value.rhs, value.lhs, evaluate=False)
+        return _with_plain_symbols(value)
+    except Exception:  # i is also the index of a sum, say
+        return value
+
+
 def _with_plain_symbols(value: Any) -> Any:
-    """The imaginary unit for i, and one kind of every other symbol; math-verify has two, real or not by the text."""
+    """The imaginary unit for i, and one kind of every other symbol; math-verify has two, real or not by the text.
+
+    An i that an equation gives a value is an unknown like any other.
+    """
     import sympy
 
     symbols: set[Any] = getattr(value, "free_symbols", set())
     if all(symbol.is_real for symbol in symbols) and "i" not in map(str, symbols):
         return value
-    return value.xreplace({s: sympy.I if s.name == "i" else sympy.Symbol(s.name, real=True) for s in symbols})
+    imaginary = {"i"} - {str(equation.lhs) for equation in value.atoms(sympy.Eq)}
+    plain = {s: sympy.I if s.name in imaginary else sympy.Symbol(s.name, real=True) for s in symbols}
+    if isinstance(value, sympy.Eq):  # x = i would be False, as x is real
+        return sympy.Eq(*(side.xreplace(plain) for side in value.args), evaluate=False)
+    return value.xreplace(plain)
+
+
+def _is_vacuous(wanted: Any, found: Any) -> bool:
+    """Whether math-verify may find two values equal because it finds no solution of either: x^2 + 1 = 0 and 0 = 1."""
+    import sympy
+
+    try:
+        if wanted is sympy.S.EmptySet and not isinstance(found, sympy.Set):
+            return bool(_solutions(found) != sympy.S.EmptySet)
+        if not (isinstance(wanted, sympy.Eq) and isinstance(found, sympy.Eq)):
+            return False
+        if wanted.free_symbols != found.free_symbols:
+            return True
+        ratio = sympy.simplify((wanted.lhs - wanted.rhs) / (found.lhs - found.rhs))
+        if ratio.is_number and ratio.is_finite and ratio.is_nonzero:
+            return False
+        return not sympy.solve(found, found.free_symbols)
+    except Exception:  # sympy can't solve it
+        return True
 
 
 def _same_solutions(wanted: Any, found: Any) -> bool:
