@@ -108,6 +108,9 @@ def test_latex_is_well_formed(found: tuple[list[Summary], Comparison]) -> None:
     assert f"[{100 * value.low:.1f}, {100 * value.high:.1f}]" in text
     assert text.count("{") == text.count("}")
     assert "16 samples for each of 30 problems" in text
+    other = [summaries[0], summarise(random_table(1, problems=2, samples=1))]
+    text = measures_latex(other)
+    assert f"{other[0].label}: 16 samples for each of 30 problems; {other[1].label}: 1 samples for each of 2" in text
     assert "& -- &" in measures_latex([summarise(random_table(1, problems=2, samples=1))])
 
 

@@ -115,10 +115,11 @@ def measures_latex(summaries: Sequence[Summary], comparison: Comparison | None =
     if comparison is not None:
         rows += ["\\midrule", *_latex_rows("Difference", comparison.differences, columns)]
     first = summaries[0]
-    low, high = first.num_samples
-    samples = str(low) if low == high else f"{low} to {high}"
+    own = {s.label: f"{_samples(s)} samples for each of {s.num_problems} problems" for s in summaries}
+    one = len(set(own.values())) == 1
+    said = own[first.label] if one else "; ".join(f"{latex_text(label)}: {text}" for label, text in own.items())
     caption = (
-        f"Pass@$k$ in percent (unbiased, {samples} samples for each of {first.num_problems} problems) and diversity of "
+        f"Pass@$k$ in percent (unbiased, {said}) and diversity of "
         f"the correct samples, with {100 * first.level:g}\\,\\% bootstrap intervals over problems (seed {first.seed})."
     )
     return "% needs \\usepackage{booktabs}\n" + latex_float(heads, rows, caption, "pass-at-k")
@@ -127,10 +128,9 @@ def measures_latex(summaries: Sequence[Summary], comparison: Comparison | None =
 def sentences(summary: Summary, comparison: Comparison | None = None) -> list[str]:
     """What the numbers say, and what they leave open."""
     lines = [] if comparison is None else _compared(comparison)
-    low, high = summary.num_samples
-    samples = str(low) if low == high else f"{low} to {high}"
     lines.append(
-        f"{summary.label}: {_problems(summary.num_problems)}, {samples} samples each, {summary.num_correct} correct."
+        f"{summary.label}: {_problems(summary.num_problems)}, {_samples(summary)} samples each, "
+        f"{summary.num_correct} correct."
     )
     effective = summary.measures.get("effective_solutions")
     if effective is not None and effective.num_undefined:
@@ -139,6 +139,11 @@ def sentences(summary: Summary, comparison: Comparison | None = None) -> list[st
             "and averaged over the others."
         )
     return lines
+
+
+def _samples(summary: Summary) -> str:
+    low, high = summary.num_samples
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _problems(count: int) -> str:
