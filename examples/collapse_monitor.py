@@ -1,9 +1,9 @@
 """Plain TRL with one line more: a warning when the run collapses.
 
-python examples/collapse_monitor.py            # a few minutes on a CPU
+python examples/collapse_monitor.py            # a minute or two on a CPU
 
-Plain TRL logs reward and entropy, which is weak evidence, and the warning says so. `DiverseGRPOTrainer` in its place
-(see trl_script.py) logs what counts.
+It warns once, when most of its 200 steps are done. Plain TRL logs reward and entropy, which is weak evidence, and the
+warning says so. `DiverseGRPOTrainer` in its place (see trl_script.py) logs what counts.
 """
 
 import sys
@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from unsharpen.engines.monitor import CollapseMonitor
 from unsharpen.tasks import CountDown
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 200
 task = CountDown(answer_format="bare")
 problems = task.generate(500, seed=0, split="train", sizes=(4,), numbers=(1, 10))
 dataset = Dataset.from_list([{"prompt": task.prompt(p), "nums": list(p.nums), "target": p.target} for p in problems])

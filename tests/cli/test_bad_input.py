@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.command import SMALL, Outcome, unsharpen
+from tests.cli.command import SMALL, Outcome, lines, unsharpen
 
 from unsharpen.training.config import RunConfig, model_path
 
@@ -62,6 +63,17 @@ def check(done: Outcome) -> None:
         (["--set", "gradient_accumulation_steps=0"], ["gradient_accumulation_steps", "at least 1"]),
         (["--set", "per_device_train_batch_size=0"], ["per_device_train_batch_size", "at least 1"]),
         (["--set", "num_iterations=0"], ["num_iterations", "at least 1"]),
+        (["--set", "temperature=0"], ["temperature", "above 0"]),
+        (["--set", "temperature=0", "--eval-samples", "0"], ["temperature", "above 0"]),
+        (["--set", "top_p=0"], ["top_p", "above 0"]),
+        (["--set", "top_k=-5"], ["top_k", "at least 0", "-5"]),
+        (["--set", "beta=-0.1"], ["beta", "at least 0", "-0.1"]),
+        (["--set", "epsilon=-1"], ["epsilon", "at least 0", "-1"]),
+        (["--set", "learning_rate=nan"], ["learning_rate", "finite", "nan"]),
+        (["--set", "steps_per_generation=0"], ["steps_per_generation", "at least 1"]),
+        (["--set", "report_to=tensorbored"], ["'tensorbored'", "tensorboard"]),
+        (["--set", "scale_rewards=batch"], ["scale_rewards", "batch", "the method decides"]),
+        (["--method", "ds-grpo", "--method-arg", "reference=base"], ["beta"]),
         (["--set", "num_generations=1"], ["at least 2 generations", "1"]),
         (["--set", "num_generations=3"], ["divisible", "num_generations", "3"]),
         (["--set", "per_device_train_batch_size=7"], ["divisible", "14", "4"]),
@@ -99,10 +111,6 @@ def test_a_bad_setting(tmp_path: Path, arguments: list[str], words: list[str]) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--set", "temperature=0"], ["temperature > 0"]),
-        (["--set", "top_p=0"], ["top_p"]),
-        (["--set", "report_to=tensorbored"], ["tensorbored", "tensorboard"]),
-        (["--set", "scale_rewards=batch"], ["scale_rewards", "batch", "the method decides"]),
         (["--set", "eval_strategy=steps", "--set", "eval_steps=1"], ["eval_dataset"]),
         (["--set", 'model_init_kwargs={"dtype":"float12"}'], ["dtype", "float12"]),
         (["--set", "model_init_kwargs=5"], ["refuse"]),
@@ -110,7 +118,6 @@ def test_a_bad_setting(tmp_path: Path, arguments: list[str], words: list[str]) -
         (["--lora", "r=0"], ["positive", "0"]),
         (["--lora", "rank=3"], ["LoraConfig", "rank"]),
         (["--lora", "target_modules=nowhere"], ["nowhere"]),
-        (["--method", "ds-grpo", "--method-arg", "reference=base"], ["beta"]),
         (["--num-train", "10"], ["4 different problems", "2 for training"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
@@ -132,17 +139,54 @@ def test_after_a_late_refusal_the_corrected_command_works(tmp_path: Path, data: 
     assert unsharpen("train", "--output", output, *SMALL, "--data", data, "--lora", "r=2").code == 0
 
 
-def test_a_failure_in_the_first_step_leaves_the_folder_free(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def fail_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Fail with the batch of a step; with 0 never again."""
     from unsharpen.engines.trl import DiverseGRPOTrainer
     from unsharpen.errors import EngineError
 
-    def fail(self: Any, inputs: Any) -> Any:
-        raise EngineError("no such luck")
+    generate, batches = DiverseGRPOTrainer._generate_and_score_completions, itertools.count(1)
 
-    monkeypatch.setattr(DiverseGRPOTrainer, "_generate_and_score_completions", fail)
-    assert "no such luck" in refused(tmp_path / "run", "--data", data)
+    def arm(step: int) -> None:
+        def fail(self: Any, inputs: Any) -> Any:
+            if next(batches) == step:
+                raise EngineError("no such luck")
+            return generate(self, inputs)
+
+        monkeypatch.setattr(DiverseGRPOTrainer, "_generate_and_score_completions", fail)
+
+    return arm
+
+
+def test_a_failure_in_the_first_step_leaves_the_folder_free(
+    tmp_path: Path, data: Path, fail_in: Callable[[int], None]
+) -> None:
+    fail_in(1)
+    assert "no such luck" in refused(tmp_path / "run", "--data", data, "--eval-samples", 0)
+
+
+def test_a_failure_in_the_first_step_keeps_the_evaluation_of_the_base(
+    tmp_path: Path, data: Path, fail_in: Callable[[int], None]
+) -> None:
+    fail_in(1)
+    command = ("train", "--output", tmp_path / "run", *SMALL, "--data", data)
+    check(unsharpen(*command))
+    before = lines(tmp_path / "run" / "evaluation.jsonl")
+    assert [row["step"] for row in before] == [0]
+    assert unsharpen(*command, "--resume").code == 0
+    assert lines(tmp_path / "run" / "evaluation.jsonl")[0] == before[0]
+
+
+def test_a_failure_before_the_first_line_of_the_log_keeps_the_checkpoints(
+    tmp_path: Path, data: Path, fail_in: Callable[[int], None]
+) -> None:
+    fail_in(3)
+    settings = ("--set", "save_steps=1", "--set", "logging_steps=50", "--eval-samples", 0, "--steps", 4)
+    command = ("train", "--output", tmp_path / "run", *SMALL, *settings, "--data", data)
+    check(unsharpen(*command))
+    assert (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").exists()
+    assert "already holds this run" in unsharpen(*command).err
+    assert unsharpen(*command, "--resume").code == 0
 
 
 # ------------------------------------------------------------------------------------------------- files

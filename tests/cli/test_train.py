@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
+import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -261,6 +263,14 @@ def test_a_dry_run_shows_what_the_settings_come_to_and_leaves_nothing(tmp_path: 
         (["--method", "ds-grop"], ["ds-grop", "did you mean"]),
         (["--method", "clip-higher", "--set", "epsilon_high=0.3"], ["epsilon_high", "clip-higher"]),
         (["--lora", "rank=4"], ["LoraConfig", "rank"]),
+        (["--method", "wise-ft", "--lora", "r=4"], ["wise-ft", "only an adapter", "unsharpen merge"]),
+        (["--method", "ds-grpo", "--method-arg", "reference=base"], ["reference_logprobs", "beta is 0"]),
+        (["--method", "dra-grpo"], ["dra-grpo", "embeddings"]),
+        (["--method", "mara", "--set", "mask_truncated_completions=true"], ["mara", "mask_truncated_completions"]),
+        (["--method", "edge-grpo", "--set", "use_vllm=true"], ["edge-grpo", "entropies", "use_vllm"]),
+        (["--set", "scale_rewards=batch"], ["the method decides", "'batch'"]),
+        (["--set", "temperature=0"], ["temperature", "above 0"]),
+        (["--set", "report_to=foo"], ["report_to", "'foo'", "tensorboard"]),
         (["--num-train", "4"], ["8 different problems", "4 for training"]),
         (["--data", "nosuch.jsonl"], ["nosuch.jsonl", "neither a file nor"]),
         (["--eval-data", "no/such/folder"], ["no/such/folder", "neither a file nor"]),
@@ -278,8 +288,44 @@ def test_a_dry_run_says_what_it_could_not_check() -> None:
     done = unsharpen("train", *arguments, "--dry-run")
     assert done.code == 0, done.err
     last = done.out.splitlines()[-1]
-    for word in ("memory and speed", "the model", "nobody/problems", "vLLM"):
+    for word in ("memory and speed", "building the trainer", "the model, which", "nobody/problems", "vLLM"):
         assert word in last
+
+
+def test_what_all_users_of_trl_type(tmp_path: Path) -> None:
+    train(tmp_path / "run", "--num-train", 16, "--eval-samples", 0, "--steps", 1, "--set", "report_to=none")
+    assert not (tmp_path / "run" / "runs").exists()
+
+
+def test_a_run_of_some_epochs(tmp_path: Path, data: Path) -> None:
+    """8 problems, 4 a step: 2 epochs are 4 steps. The warm-up takes the first two of them."""
+    small = SMALL[:-2]  # without --steps
+    given = ("--set", "num_train_epochs=2", "--set", "warmup_steps=2", "--set", "learning_rate=1e-3")
+    command = ("train", "--output", tmp_path / "run", *small, *given, "--data", data, "--num-train", 16)
+    shown = unsharpen(*command, "--dry-run").out
+    assert "num_train_epochs=2" in shown
+    assert "max_steps" not in shown
+    done = unsharpen(*command, "--eval-every", 2)
+    assert done.code == 0, done.err
+    assert "step 4/4" in done.out
+    rows = lines(tmp_path / "run" / "metrics.jsonl")
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
+    assert [row["step"] for row in lines(tmp_path / "run" / "evaluation.jsonl")] == [0, 2, 4]
+
+
+def test_a_folder_in_which_another_process_trains(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "run", "--data", data, "--steps", 1)
+    shutil.rmtree(tmp_path / "run" / "model")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = unsharpen("train", "--output", tmp_path / "run", *SMALL, "--data", data, "--steps", 1, "--resume")
+    assert done.code == 2
+    assert "another process is training in" in done.err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.name != ".lock"} == {
+        path: time for path, time in before.items() if path.name != ".lock"
+    }
+    train(tmp_path / "run", "--data", data, "--steps", 1, "--resume")
 
 
 def test_a_run_without_evaluation(tmp_path: Path) -> None:

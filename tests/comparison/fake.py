@@ -100,6 +100,7 @@ class FakeTrain:
     def __call__(self, config: RunConfig, output: Path, *, resume: bool, report: Any, base_from: Path | None) -> Result:
         folder, total = RunFolder(output), int(config.trl["max_steps"])
         folder.claim(config, {"grpo_config": {"output_dir": str(output)}, "versions": {}}, resume=resume)
+        folder.close()  # each test is one process
         if folder.finished:
             return Result(folder)
         self.bases.append(base_from)

@@ -105,6 +105,22 @@ def test_a_fall_too_small_to_matter_is_none() -> None:
     assert "too small to matter" in " ".join(e.text for e in found.evidence)
 
 
+def test_few_prompts_are_no_proof_that_nothing_was_lost() -> None:
+    # 2 prompts a step, 16 completions each: Pass@16 is 1 most of the time, whatever the trend
+    sure = 0
+    fall = np.linspace(0, 1, 100)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        curves = {
+            "pass@1": 0.35 + 0.2 * fall + 0.12 * rng.normal(size=100),
+            "pass@16": rng.binomial(2, 0.97 - 0.12 * fall) / 2,
+            "effective_solutions": np.maximum(1, 3 - fall + rng.normal(size=100)),
+        }
+        found = diagnose(log(curves))
+        sure += (found.outcome, found.confidence) == ("not seen", "high")
+    assert sure <= 3
+
+
 def test_without_a_first_try_it_is_less_sure() -> None:
     curves = collapsing(0)
     del curves["pass@1"]

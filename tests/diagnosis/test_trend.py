@@ -132,6 +132,26 @@ def test_the_resolution_grows_with_the_noise() -> None:
     assert loud.resolution > 4 * quiet.resolution
 
 
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_a_curve_that_is_mostly_one_value_has_noise_all_the_same(prompts: int) -> None:
+    for length in (100, 400):
+        found = []
+        for seed in range(30):
+            solved = np.random.default_rng(seed).binomial(prompts, 0.97, size=length) / prompts
+            turn = find_turn(range(length), solved)
+            found.append(turn.resolution if turn else math.nan)  # by chance it never changes
+        # a third of the curve has length * prompts / 3 tries, so 3 standard errors of a difference are
+        expected = 3 * math.sqrt(2 * 0.97 * 0.03 / (length * prompts / 3))
+        assert np.nanmin(found) > expected / 6
+        assert np.nanmedian(found) == pytest.approx(expected, rel=0.5)
+
+
+def test_a_line_without_noise_hides_nothing() -> None:
+    turn = find_turn(range(96), 0.1 * np.arange(96))  # blocks of 4
+    assert turn is not None
+    assert turn.resolution == 0
+
+
 @pytest.mark.parametrize(("rho", "low", "high"), [(0.0, 0.0, 0.15), (0.5, 0.35, 0.65), (0.8, 0.65, 0.9)])
 def test_autocorrelation_is_that_of_the_noise_not_of_the_trend(rho: float, low: float, high: float) -> None:
     rng, out = np.random.default_rng(0), np.zeros(2000)

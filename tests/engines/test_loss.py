@@ -236,7 +236,7 @@ def test_reference_terms_ask_for_a_reference(make_trainer: Make) -> None:
     trainer = make_trainer("adrpo")
     trainer.beta = 0.0
     with pytest.raises(EngineError, match="`adrpo` needs a reference model, but beta is 0"):
-        trainer._check_loss()
+        trainer._check_configuration()
 
 
 def test_flow_rl_has_the_reference_without_the_engines_kl(make_trainer: Make) -> None:

@@ -95,6 +95,8 @@ def through_slime(step: dict[str, Any], method: Any) -> Any:
         "log_probs": [step["logprobs"][i][step["mask"][i]] for i in order],
         "loss_masks": [step["mask"][i][step["mask"][i]].int() for i in order],
         "sample_indices": order,
+        "rollout_ids": order,
+        "rewards": [0.0] * len(order),
         "local_raw_reward": [float(step["rewards"][i]) for i in order],
     }
     section = {"method": method.name, **method.coefficients}

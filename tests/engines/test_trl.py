@@ -304,6 +304,20 @@ def test_the_model_is_left_as_it_was(make_trainer: Make) -> None:
     assert "generate" not in vars(trainer.accelerator.unwrap_model(trainer.model_wrapped))
 
 
+def test_a_generate_of_the_users_own_is_used_and_kept(make_trainer: Make) -> None:
+    trainer = make_trainer("ds-grpo", max_steps=2)
+    original, calls = trainer.model.generate, []
+
+    def generate(*args: Any, **kwargs: Any) -> Any:
+        calls.append(len(args))
+        return original(*args, **kwargs)
+
+    trainer.model.generate = generate
+    trainer.train()
+    assert len(calls) == 2
+    assert vars(trainer.model)["generate"] is generate
+
+
 def test_is_a_grpo_trainer() -> None:
     from trl import GRPOTrainer
 

@@ -12,11 +12,17 @@ from unsharpen import GroupBatch, Method, get_method, list_methods, suggest_gamm
 from unsharpen.advantages import chain, differential_smoothing, divide_by_group_std, subtract_group_mean
 from unsharpen.catalogue.recipe import Recipe
 from unsharpen.cli.options import quiet_libraries
-from unsharpen.engines._warnings import FailureWatch, known_failures, loud_wrong_groups, too_much_smoothing
+from unsharpen.engines._warnings import (
+    FailureWatch,
+    known_failures,
+    loud_wrong_groups,
+    rewards_differ,
+    too_much_smoothing,
+)
 from unsharpen.errors import UnsharpenWarning
 from unsharpen.theory import simulate
 
-from .conftest import Make
+from .conftest import Make, countdown_reward
 
 
 def through_its_own_std(gamma_n: float) -> Method:
@@ -170,6 +176,41 @@ def test_negative_rewards_of_a_method_that_multiplies_them() -> None:
             watch(batch, plain, plain)
         watch(batch, plain, plain)  # once; warnings are errors
     FailureWatch(get_method("grpo"), kl_coef=0.0)(batch, plain, plain)
+
+
+def test_rewards_that_differ_while_nothing_is_correct() -> None:
+    def batch(*rewards: float, correct: bool = False) -> GroupBatch:
+        return GroupBatch(rewards=np.array([[0.0, 0.0], rewards]), correct=np.array([[False] * 2, [correct, False]]))
+
+    form, same, plain = batch(0.1, 0.0), batch(0.1, 0.1), np.zeros((2, 2))
+    watch = FailureWatch(get_method("grpo"), kl_coef=0.0)
+    for _ in range(19):
+        watch(form, plain, plain)  # warnings are errors
+        watch(same, plain, plain)  # nothing to go wrong
+    with pytest.warns(
+        UnsharpenWarning, match=r"correct in 20 batches whose rewards differ .*correct_threshold .*corre"
+    ):
+        watch(form, plain, plain)
+    watch(form, plain, plain)  # once
+    watch = FailureWatch(get_method("grpo"), kl_coef=0.0)
+    watch(batch(1.0, 0.0, correct=True), plain, plain)
+    for _ in range(30):
+        watch(form, plain, plain)
+
+
+def test_absent_completions_do_not_differ() -> None:
+    absent = GroupBatch(rewards=[[1.0, 0.0]], correct=[[False, False]], mask=[[True, False]])
+    assert not rewards_differ(absent)
+    assert rewards_differ(GroupBatch(rewards=[[1.0, 0.0]], correct=[[False, False]]))
+
+
+def test_a_threshold_that_nothing_reaches_is_said(make_trainer: Make) -> None:
+    def percent(completions: list[str], **kwargs: Any) -> list[float]:
+        return [score / 100 for score in countdown_reward(completions, **kwargs)]
+
+    trainer = make_trainer("dapo", reward_funcs=percent, max_steps=30)
+    with pytest.warns(UnsharpenWarning, match="dapo: no completion was correct in 20 batches"):
+        trainer.train()
 
 
 def test_the_trainer_warns(make_trainer: Make) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unsharpen.errors import InputError, UnsharpenError
+from unsharpen.errors import EngineError, InputError, UnsharpenError
 from unsharpen.methods import get_method
 from unsharpen.tasks import CountDown
 from unsharpen.tasks.countdown.standard import POOL
+from unsharpen.training import checks
 from unsharpen.training.build import provenance
 from unsharpen.training.config import RunConfig, differences, load_yaml, parse_pairs
 from unsharpen.training.folder import append_jsonl, read_jsonl
@@ -163,6 +165,65 @@ def test_the_example_file_is_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "steps", "schedule"),
+    [
+        ({}, 200, "constant"),
+        ({"num_train_epochs": 2}, -1, "constant"),
+        ({"num_train_epochs": 2, "max_steps": 7}, 7, "constant"),  # as TRL has it
+        ({"warmup_steps": 5}, 200, "constant_with_warmup"),
+        ({"warmup_steps": 0.1}, 200, "constant_with_warmup"),  # a share of the steps
+        ({"warmup_steps": 0}, 200, "constant"),
+        ({"warmup_steps": 5, "lr_scheduler_type": "cosine"}, 200, "cosine"),
+    ],
+)
+@pytest.mark.parametrize("tiny", [True, False])
+def test_no_default_of_ours_makes_a_setting_void(
+    tmp_path: Path, given: dict[str, Any], steps: int, schedule: str, tiny: bool
+) -> None:
+    config = RunConfig(trl=given) if tiny else RunConfig(model="some/model", trl=given)
+    arguments = grpo_config(config, tmp_path)
+    assert arguments.max_steps == (300 if steps == 200 and not tiny else steps)
+    assert arguments.lr_scheduler_type == schedule
+
+
+def test_none_is_a_word_where_trl_has_one(tmp_path: Path) -> None:
+    for words in (parse_pairs(["report_to=none"], option="--set"), {"report_to": "none"}, {"report_to": []}):
+        assert grpo_config(RunConfig(trl=words), tmp_path).report_to == []
+    with pytest.raises(EngineError, match="found scale_rewards='none'"):
+        grpo_config(RunConfig(trl={"scale_rewards": None}), tmp_path)
+    assert grpo_config(RunConfig(trl={"epsilon_high": None, "min_p": None}), tmp_path).min_p is None
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("learning_rate", (-1e-6, math.nan, math.inf)),
+        ("beta", (-0.1, math.nan)),
+        ("epsilon", (-1,)),
+        ("epsilon_high", (-0.2,)),
+        ("temperature", (0, -1, math.nan)),
+        ("top_k", (-5,)),
+        ("top_p", (0, 1.1)),
+        ("min_p", (-0.1, 2)),
+        ("repetition_penalty", (0,)),
+        ("steps_per_generation", (0, -4)),
+        ("generation_batch_size", (0, -32)),
+        ("num_generations", (0, -8)),
+        ("num_train_epochs", (0, -1)),
+        ("logging_steps", (-1,)),
+        ("weight_decay", (-1,)),
+        ("adam_beta1", (-0.1, 1)),
+        ("adam_epsilon", (-1e-8,)),
+        ("max_grad_norm", (-1,)),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tmp_path: Path, key: str, values: tuple[float, ...]) -> None:
+    for value in values:
+        with pytest.raises(InputError, match=f"^--set {key} needs .*, found {value}$"):
+            grpo_config(RunConfig(trl={key: value}), tmp_path)
+
+
+@pytest.mark.parametrize(
     ("steps_per_generation", "num_iterations", "accumulation", "period"),
     [(4, 1, 4, 1), (4, 2, 4, 2), (8, 1, 4, 2), (6, 1, 4, 3), (3, 1, 4, 3), (1, 1, 1, 1)],
 )
@@ -208,8 +269,25 @@ def test_the_record_holds_the_settings_in_force(tmp_path: Path, monkeypatch: pyt
             {"method": "maxrl", "task": "math", "model": "m", "data": "d.jsonl", "format_bonus": 0.1},
             "exactly 0 or 1; found format_bonus 0.1",
         ),
+        ({"method": "wise-ft", "lora": {"r": 4}}, "only an adapter is trained"),
+        ({"method": "ds-grpo", "method_args": {"reference": "base"}}, "needs reference_logprobs, but beta is 0"),
+        ({"method": "mara", "trl": {"mask_truncated_completions": True}}, "mask_truncated_completions masks"),
+        ({"method": "dra-grpo"}, "found no `embed`"),
+        ({"method": "edge-grpo", "trl": {"use_vllm": True}}, "not to be had with use_vllm"),
+        ({"method": "edge-grpo", "method_args": {"guided": 0.5}}, "needs reference solutions"),
+        ({"method": "simko", "trl": {"importance_sampling_level": "sequence"}}, "the ratio of each token"),
+        ({"method": "simko", "trl": {"loss_type": "vespo"}}, "counts on the clip of PPO"),
+        ({"method": "gapo", "task": "math", "model": "m", "data": "d.jsonl"}, "the task math can't say"),
+        ({"trl": {"use_transformers_continuous_batching": True}}, "continuous batching does not return them"),
+        ({"trl": {"use_vllm": True, "vllm_importance_sampling_correction": False}}, "vLLM may leave holes"),
+        ({"trl": {"scale_rewards": "batch"}}, "found scale_rewards='batch'"),
+        ({"trl": {"report_to": "foo"}}, "none, all, or of .*tensorboard.* found 'foo'"),
+        ({"trl": {"report_to": ["tensorboard", "wandb"]}}, "needs the tracker wandb, which is not installed"),
     ],
 )
-def test_what_a_method_can_not_take_is_refused_before_training(given: dict[str, Any], words: str) -> None:
+def test_what_can_not_be_trained_is_refused_before_a_model_is_loaded(
+    given: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "get_available_reporting_integrations", lambda: ["tensorboard"])
     with pytest.raises(UnsharpenError, match=words):
         grpo_config(RunConfig(**given), Path("out"))

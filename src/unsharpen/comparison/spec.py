@@ -219,7 +219,7 @@ def _rates(value: Any, where: str) -> tuple[Rate, ...]:
 def _settings(value: Any, where: str) -> dict[str, Any]:
     settings = mapping(value, where, _SETTINGS)
     trl = mapping(settings.get("trl"), f"{where}: trl")
-    for key, instead in (("max_steps", "steps"), ("learning_rate", "learning_rates")):
+    for key, instead in (("max_steps", "steps"), ("num_train_epochs", "steps"), ("learning_rate", "learning_rates")):
         if key in trl:
             raise InputError(f"{where}: trl: {key} is what the comparison sets", hint=f"use `{instead}`")
     if settings.get("eval_samples") == 0:

@@ -94,7 +94,7 @@ def find_turn(steps: ArrayLike, values: ArrayLike, *, rising: bool = False) -> T
         p_value=p_value,
         ongoing=None if len(half) < _MIN_TAIL else bool(_tail_scores(half[None])[0][0] < -1.28),  # one-sided, .1
         num_points=int(y.size),
-        resolution=_resolution(blocks),
+        resolution=_resolution(blocks, y),
     )
 
 
@@ -203,10 +203,23 @@ def _null(num: int) -> Floats:
     return np.sort(np.concatenate(found))
 
 
-def _resolution(blocks: Floats) -> float:
-    """3 standard errors of the difference between the means of two thirds; noise from second differences."""
+def _resolution(blocks: Floats, values: Floats) -> float:
+    """3 standard errors of the difference between the means of two thirds.
+
+    The noise is that of the blocks; that of the values where the blocks, which leave wild values out, are all equal.
+    """
     if len(blocks) < 4:
         return math.nan
-    bends = blocks[2:] - 2 * blocks[1:-1] + blocks[:-2]
-    noise = _ROBUST * float(np.median(np.abs(bends))) / math.sqrt(6)
+    noise = _noise(blocks) or _noise(values) * math.sqrt(len(blocks) / len(values))
     return 3 * noise * math.sqrt(2 / (len(blocks) / 3))
+
+
+def _noise(values: Floats) -> float:
+    """Standard deviation of the noise, from second differences, which a slow trend leaves alone.
+
+    By their median, or, where most are 0, by their mean square: a share of few prompts is often 1 most of the time.
+    """
+    bends = np.abs(values[2:] - 2 * values[1:-1] + values[:-2])
+    bends[bends <= 1e-9 * np.abs(values).max()] = 0.0  # rounding
+    median = _ROBUST * float(np.median(bends))
+    return (median or math.sqrt(float(np.square(bends).mean()))) / math.sqrt(6)

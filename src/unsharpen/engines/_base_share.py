@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from unsharpen.engines._arguments import require_whole_model
 from unsharpen.engines._guidance import GuidedTrainer
-from unsharpen.errors import EngineError
 
 
 def weights_of(model: Any) -> dict[str, torch.Tensor]:
@@ -48,15 +48,9 @@ class MergingTrainer(GuidedTrainer):
         share = float(self.method.recipe.settings.get("base_share", 0.0))
         if not share:
             return
-        merge = f"`unsharpen merge BASE MODEL --delta {share:g} --output DIR`"
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            self._refuse("the weights are split over processes", f"afterwards {merge}")
-        if hasattr(self.accelerator.unwrap_model(self.model), "peft_config"):
-            self._refuse("only an adapter is trained", f"put it into its model, and then {merge}")
-        self.add_callback(BaseShare(self.model, share))
-
-    def _refuse(self, why: str, instead: str) -> None:
-        raise EngineError(
-            f"method `{self.method.name}` mixes the base model into the final one, but {why}",
-            hint=f"base_share=0, and {instead}",
+        require_whole_model(
+            self.method,
+            adapter=hasattr(self.accelerator.unwrap_model(self.model), "peft_config"),
+            sharded=self.is_fsdp_enabled or self.is_deepspeed_enabled,
         )
+        self.add_callback(BaseShare(self.model, share))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather, gather_object
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -53,33 +55,14 @@ class FieldTrainer(GRPOTrainer):
         term = self.method.recipe.loss_term
         return term is not None and "old_mean_logprobs" in term.requires
 
-    def _check_fields(self) -> None:
-        """Raise, naming the option, where it is plain before the first step that a field will be missing."""
-        needs, lacks = self.method.requires, f"method `{self.method.name}` needs"
+    def _check_columns(self) -> None:
+        """Raise, naming the column, where it is plain before the first step that it will be missing."""
         columns = getattr(self.train_dataset, "column_names", None)  # a stream may not know them
-        if "num_solutions" in needs and columns is not None and "num_solutions" not in columns:
+        if "num_solutions" in self.method.requires and columns is not None and "num_solutions" not in columns:
             raise EngineError(
-                f"{lacks} num_solutions; the training data has no such column",
+                f"method `{self.method.name}` needs num_solutions; the training data has no such column",
                 hint="a column `num_solutions`: how many distinct correct answers exist for the row's prompt",
             )
-        if "embeddings" in needs and self.embed is None:
-            raise EngineError(
-                f"{lacks} embeddings of the completions; found no `embed`",
-                hint="embed=..., a callable that takes a list of texts and returns an array [n, D]",
-            )
-        if "entropies" in needs or self._needs_means:
-            ways = {
-                "use_vllm": self.use_vllm,
-                "use_transformers_continuous_batching": self.use_transformers_continuous_batching,
-                "rollout_func": self.rollout_func,
-                "tools": self.tools,
-            }
-            if found := next((name for name, used in ways.items() if used), None):
-                what = "the entropies" if "entropies" in needs else "the mean log-probs"
-                raise EngineError(
-                    f"{lacks} {what} of the sampling distribution; they are not to be had with {found}",
-                    hint="sample with plain `generate`, or choose a method without that need",
-                )
 
     def _collect_fields(self, inputs: Any, prompts: Any, completions: Any) -> dict[str, torch.Tensor]:
         """The required fields for the global batch, one row per completion; none during an evaluation."""
@@ -127,7 +110,16 @@ class FieldTrainer(GRPOTrainer):
         if counts == {-1}:
             return None
         gathered: list[Any] = gather_object([None] * num_completions if values is None else list(values))
+        for row, value in enumerate(gathered):
+            _require_hashable(value, row, self.solution_column)
         return gathered
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """As TRL does, whatever answers and solutions are: a column of its table of completions has one type."""
+        extra = self._logs["extra"]
+        for column in {self.solution_column, self.answer_column} & extra.keys() if self.log_completions else ():
+            extra[column] = deque(loggable(extra[column]), maxlen=extra[column].maxlen)
+        super().log(logs, *args, **kwargs)
 
     def _embeddings(self, completions: Any) -> torch.Tensor:
         assert self.embed is not None
@@ -162,6 +154,35 @@ class FieldTrainer(GRPOTrainer):
                 f"method `{self.method.name}` continues from its memory, and {path} can't be read: {error}",
                 hint="resume with the method that wrote the checkpoint, or start anew",
             ) from error
+
+
+def _require_hashable(value: Any, row: int, column: str) -> None:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise InputError(
+            f"log_extra({column!r}, ...) must give a hashable or None for each completion; found {value!r} for "
+            f"completion {row} of this batch",
+            hint="a text or a tuple that is the same for equal solutions, such as repr(value)",
+        ) from error
+
+
+def loggable(values: Iterable[Any]) -> list[Any]:
+    """Values that one column of a table can hold: as they are if all text, all bool or all numbers, else as text."""
+    values = list(values)
+    kinds = {_column_type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and "other" not in kinds:
+        return values
+    return [value if value is None else str(value) for value in values]
+
+
+def _column_type(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    number = isinstance(value, float | np.floating) or (isinstance(value, int | np.integer) and abs(int(value)) < 2**63)
+    return "number" if number else "other"
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:

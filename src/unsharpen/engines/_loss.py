@@ -15,7 +15,6 @@ import torch
 from unsharpen.advantages.tokens import TokenBatch
 from unsharpen.engines._fields import FieldTrainer
 from unsharpen.engines._pool import Pool
-from unsharpen.engines._settings import check_clip
 from unsharpen.engines._vocabulary import check_head, last_hidden_states, token_logprobs
 from unsharpen.errors import EngineError
 from unsharpen.losses.batch import LossBatch
@@ -38,29 +37,10 @@ class LossTrainer(FieldTrainer):
 
     def _check_loss(self) -> None:
         recipe, name = self.method.recipe, self.method.name
-        step, term = recipe.token_transform, recipe.loss_term
-        if step is not None and step.stage == "sampling" and step.requires:
-            raise EngineError(
-                f"the token step of method `{name}` needs {', '.join(sorted(step.requires))} at sampling, which the "
-                "TRL engine does not supply"
-            )
-        if term is not None:
-            if "reference_logprobs" in term.requires and self.beta == 0.0:
-                raise EngineError(
-                    f"method `{name}` needs a reference model, but beta is 0",
-                    hint="set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
-                )
-            if "clip_low" in term.requires:
-                check_clip(self.loss_type, by=name)
-                if self.importance_sampling_level != "token":
-                    raise EngineError(
-                        f"method `{name}` works on the ratio of each token; found importance_sampling_level="
-                        f"{self.importance_sampling_level!r}",
-                        hint="leave importance_sampling_level at 'token'",
-                    )
-            if term.requires & VOCABULARY:
-                sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-                check_head(self.accelerator.unwrap_model(self.model), sharded=sharded, by=name)
+        term = recipe.loss_term
+        if term is not None and term.requires & VOCABULARY:
+            sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+            check_head(self.accelerator.unwrap_model(self.model), sharded=sharded, by=name)
         if recipe.pool_term is not None:
             if not recipe.pool:
                 raise EngineError(

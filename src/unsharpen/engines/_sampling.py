@@ -79,7 +79,7 @@ class SamplingLogprobs(LogitsProcessor):
 @contextmanager
 def recording(model: Any, recorder: SamplingLogprobs) -> Iterator[None]:
     """Make ``model.generate`` report to ``recorder`` inside the block."""
-    generate = model.generate
+    generate, own = model.generate, vars(model).get("generate")
 
     @functools.wraps(generate)
     def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -91,4 +91,7 @@ def recording(model: Any, recorder: SamplingLogprobs) -> Iterator[None]:
     try:
         yield
     finally:
-        del model.generate  # the class's own method shows again
+        if own is None:
+            del model.generate  # the class's own method shows again
+        else:
+            model.generate = own

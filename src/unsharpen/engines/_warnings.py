@@ -16,6 +16,7 @@ _TOO_MUCH = 3.0  # spread of smoothing over the lead of correct completions; wha
 _LOUD = 0.5  # size of the advantages of all-wrong groups, in that of the plain ones of other groups
 _ENOUGH = 16  # comparisons between correct completions, for a spread known to within a fifth
 _SAFE_RATIO = 0.25  # gamma_n / gamma_p
+_PATIENCE = 20  # batches whose rewards differ while nothing is correct; hard tasks may begin so
 _MULTIPLIES = {"dra-grpo", "ips", "unlikeliness"}
 # Where the smoothing term of a method enters: after the division by the group's std?
 _SCALED = {
@@ -133,6 +134,13 @@ def negative_rewards(method: Method, batch: GroupBatch) -> str | None:
     )
 
 
+def rewards_differ(batch: GroupBatch) -> bool:
+    """Whether the completions of any prompt have different rewards."""
+    rewards, mask = (np.asarray(x.tolist()) for x in (batch.rewards, batch.mask))
+    most, least = np.where(mask, rewards, -np.inf).max(axis=1), np.where(mask, rewards, np.inf).min(axis=1)
+    return bool((most > least).any())
+
+
 class FailureWatch:
     """Says what is known to go wrong as :class:`UnsharpenWarning`, each thing once.
 
@@ -144,7 +152,8 @@ class FailureWatch:
 
     def __init__(self, method: Method, *, kl_coef: float, speaks: bool = True) -> None:
         self.method = method
-        self._open = {"negative rewards", "smoothing", "wrong groups"} if speaks else set()
+        self._open = {"negative rewards", "nothing correct", "smoothing", "wrong groups"} if speaks else set()
+        self._num_without = 0  # batches
         for text in known_failures(method, kl_coef=kl_coef) if speaks else ():
             warnings.warn(text, UnsharpenWarning, stacklevel=3)
 
@@ -153,6 +162,8 @@ class FailureWatch:
         for check in sorted(self._open):
             if check == "negative rewards":
                 text = negative_rewards(self.method, batch)
+            elif check == "nothing correct":
+                text = self._nothing_correct(batch)
             elif check == "smoothing":
                 text = too_much_smoothing(self.method, batch)
             else:
@@ -161,6 +172,19 @@ class FailureWatch:
                 self._open.remove(check)
             if text:
                 warnings.warn(text, UnsharpenWarning, stacklevel=2)
+
+    def _nothing_correct(self, batch: GroupBatch) -> str | None:
+        """What is wrong if nothing was ever correct; empty once something was, None if it can't be told yet."""
+        if bool((batch.correct & batch.mask).any()):
+            return ""
+        self._num_without += rewards_differ(batch)
+        if self._num_without < _PATIENCE:
+            return None
+        return (
+            f"{self.method.name}: no completion was correct in {_PATIENCE} batches whose rewards differ within groups. "
+            "Rewards for form alone can do that while the tasks are too hard. Else look at correct_threshold and at "
+            "which reward it is compared with (correctness; in verl and slime correct_key)."
+        )
 
 
 def _all_wrong_probe(method: Method) -> tuple[float, float]:

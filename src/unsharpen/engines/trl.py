@@ -11,7 +11,6 @@ global batch, runs the method, and hands each process its slice. Generation, los
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,11 +18,11 @@ from accelerate.utils import gather
 
 from unsharpen.advantages import TokenBatch
 from unsharpen.batch import GroupBatch
+from unsharpen.engines._arguments import require_arguments
 from unsharpen.engines._base_share import MergingTrainer
-from unsharpen.engines._fields import PER_PROMPT, SUPPLIED, Embed
-from unsharpen.engines._options import require_groups
+from unsharpen.engines._fields import PER_PROMPT, Embed
 from unsharpen.engines._release import require_release
-from unsharpen.engines._rewards import Correctness, reject_nan, resolve_correctness
+from unsharpen.engines._rewards import Choice, Correctness, require_numbers, resolve_correctness
 from unsharpen.engines._sampler import ReplayingRepeatSampler
 from unsharpen.engines._sampling import SamplingLogprobs, recording
 from unsharpen.engines._settings import FIELDS, with_config, with_settings
@@ -44,9 +43,9 @@ class DiverseGRPOTrainer(MergingTrainer):
     Args:
         *args: whatever ``trl.GRPOTrainer`` takes.
         method: a catalogue name, or a method with its own coefficients from :func:`unsharpen.get_method`.
-        correctness: which reward decides whether a completion is *correct*: the name of a reward function, or a
-            callable with the signature of a reward function that returns one number or bool per completion. Not
-            needed when there is exactly one reward function.
+        correctness: which reward decides whether a completion is *correct*: the name of a reward function; a list of
+            names, of which all that don't return None for a completion decide; or a callable with the signature of a
+            reward function that returns one number or bool per completion. Not needed with one reward function.
         correct_threshold: a completion is correct when that reward is at least this.
         solution_column: reward functions may tell solutions apart by ``log_extra(solution_column, [...])``, one
             hashable or None per completion; "distinct correct" and "effective solutions" are then logged.
@@ -69,15 +68,15 @@ class DiverseGRPOTrainer(MergingTrainer):
         UnsharpenWarning: at construction or after the first batches, of settings that are known to go wrong.
 
     Raises:
-        EngineError: at construction, if the configuration can't supply what the method needs, or TRL is another
-            release than the supported one.
+        EngineError: at construction, if the configuration can't supply what the method needs, an argument has a wrong
+            type, or TRL is another release than the supported one.
     """
 
     def __init__(
         self,
         *args: Any,
         method: str | Method = "ds-grpo",
-        correctness: str | Callable[..., list[Any]] | None = None,
+        correctness: Choice = None,
         correct_threshold: float = 0.5,
         solution_column: str = "solution",
         answer_column: str = "answer",
@@ -85,6 +84,11 @@ class DiverseGRPOTrainer(MergingTrainer):
         **kwargs: Any,
     ) -> None:
         require_release("trl", importlib.metadata.version("trl"), SUPPORTED)
+        if not isinstance(method, str | Method):
+            raise EngineError(
+                f"`method` must be a catalogue name or a Method; found {method!r}",
+                hint="for example method='ds-grpo', or method=get_method('ds-grpo', gamma_p=0.1)",
+            )
         self.method = get_method(method) if isinstance(method, str) else method
         self.solution_column = solution_column
         self.answer_column = answer_column
@@ -92,52 +96,16 @@ class DiverseGRPOTrainer(MergingTrainer):
         args, kwargs = with_config(args, kwargs, self.method)
         super().__init__(*args, **kwargs)
         self._correctness: Correctness = resolve_correctness(correctness, self, threshold=correct_threshold)
-        self.reward_funcs: list[Any] = [reject_nan(f) for f in self.reward_funcs]
+        self.reward_funcs: list[Any] = [require_numbers(f) for f in self.reward_funcs]
         self._check_configuration()
         self._watch = FailureWatch(self.method, kl_coef=self.beta, speaks=self.accelerator.is_main_process)
 
     def _check_configuration(self) -> None:
-        needs, name = self.method.requires, self.method.name
-        if unknown := needs - SUPPLIED:
-            raise EngineError(
-                f"method `{name}` needs {', '.join(sorted(unknown))}, which the TRL engine does not supply"
-            )
-        require_groups(self.method, self.num_generations, option="num_generations")
-        self._check_fields()
+        require_arguments(self.method, self, embed=self.embed is not None)
+        self._check_columns()
         self._check_loss()
         self._check_guidance()
         self._keep_base()
-        if "reference_logprobs" in needs and self.beta == 0.0:
-            raise EngineError(
-                f"method `{name}` with these coefficients needs reference_logprobs, but beta is 0",
-                hint="give the method's coefficient beta a value above 0"
-                if "kl_coef" in self.method.recipe.settings
-                else "set GRPOConfig(beta=...) above 0, so that TRL keeps a reference model",
-            )
-        if "reference_logprobs" in needs and self.mask_truncated_completions:
-            raise EngineError(
-                f"method `{name}` with these coefficients needs reference_logprobs, which completions that "
-                "mask_truncated_completions masks don't have",
-                hint="mask_truncated_completions=False (the default)",
-            )
-        if "logprobs" in needs and self.use_transformers_continuous_batching:
-            raise EngineError(
-                f"method `{name}` needs sampling log-probs; continuous batching does not return them",
-                hint="use_transformers_continuous_batching=False, or use_vllm=True",
-            )
-        if "logprobs" in needs and self.use_vllm and not self.vllm_importance_sampling_correction:
-            raise EngineError(
-                f"method `{name}` needs sampling log-probs; vLLM may leave holes in them, which only its importance "
-                "sampling correction can fill",
-                hint="vllm_importance_sampling_correction=True (the default)",
-            )
-        if self.scale_rewards != "group" or self.multi_objective_aggregation != "sum_then_normalize":
-            raise EngineError(
-                "the method decides how rewards become advantages; found "
-                f"scale_rewards={self.scale_rewards!r}, "
-                f"multi_objective_aggregation={self.multi_objective_aggregation!r}",
-                hint="leave both at their defaults; scale_rewards='none' is method='dr-grpo'",
-            )
 
     # --- rollouts --------------------------------------------------------------------------------------------------
 

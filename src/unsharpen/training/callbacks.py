@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import ExportableState
 
 from unsharpen.training.folder import RunFolder, append_jsonl
 
@@ -75,12 +77,12 @@ class NoStepTooMany(TrainerCallback):
             raise NothingLeftToTrain
 
 
-class TimeLimit(TrainerCallback):
-    """Makes the step at which the time is used up the last one; counted by ``step_time``, so resuming changes nothing.
+class TimeLimit(TrainerCallback, ExportableState):
+    """Makes the step at which the time is used up the last one; what is used is in each checkpoint, for a resumed run.
 
     Args:
         seconds: in optimiser steps, evaluations not counted.
-        spent: of these, before this start.
+        spent: of these, before this start, where the checkpoint does not say.
         period: optimiser steps that share one batch of completions; the run ends at a multiple of it.
     """
 
@@ -88,22 +90,38 @@ class TimeLimit(TrainerCallback):
         self.seconds = seconds
         self.spent = spent
         self.period = period
+        self._began = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """What the trainer writes into a checkpoint."""
+        settings = {"seconds": self.seconds, "spent": self.spent, "period": self.period}
+        return {"args": settings, "attributes": {}}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        stored = state.stateful_callbacks.setdefault(type(self).__name__, self.state())
+        self.spent = float(stored["args"]["spent"])
         if self.spent >= self.seconds and state.global_step:
             state.max_steps = state.global_step
 
-    def on_log(
-        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
-        self.spent += (logs or {}).get("step_time", 0.0)
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._began = time.perf_counter()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.spent += time.perf_counter() - self._began
         used_up = any(gather_object([self.spent >= self.seconds]))  # all processes stop at the same step
         if used_up and state.global_step % self.period == 0:
             state.max_steps = state.global_step
             control.should_training_stop = True
             control.should_save = True
+
+
+def logged_seconds(rows: Iterable[dict[str, Any]]) -> float:
+    """The time in steps by the lines of ``metrics.jsonl``, where ``step_time`` is a mean since the line before."""
+    seconds, before = 0.0, 0
+    for row in rows:
+        seconds += (row["step"] - before) * row.get("step_time", 0.0)
+        before = row["step"]
+    return seconds
 
 
 class CleanStop(TrainerCallback):

@@ -42,7 +42,7 @@ def describe(config: RunConfig, output: Path) -> list[tuple[str, str]]:
     method = config.resolve_method()
     arguments = with_settings(grpo_config(config, output), method)
     adapter = None if config.lora is None else lora_config(config.lora)
-    unchecked = ["building the trainer", "memory and speed"]
+    unchecked = ["building the trainer (the model's layers, weights split over processes)", "memory and speed"]
     lines = [
         ("method", f"{method.name} {_pairs(method.coefficients)}".rstrip()),
         ("model", _model(config, unchecked)),

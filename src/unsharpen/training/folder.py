@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from typing import Any
 
 from unsharpen.errors import DataError, InputError
 from unsharpen.training.config import RunConfig, differences
+
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -29,15 +32,38 @@ class RunFolder:
         self.model = path / "model"
         self.report = path / "report.html"
         self._made: list[Path] | None = None
+        self._taken_over = 0
+        self._lock: int | None = None
 
     def claim(self, config: RunConfig, record: dict[str, Any], *, resume: bool) -> None:
-        """Make the folder this run's own, or raise without having changed anything.
+        """Make the folder this run's own until :meth:`close`, or raise without having changed anything.
 
         Args:
             config: the run's settings, compared with those that the folder holds.
             record: what else to note beside them (versions, command, ...).
             resume: continue the run that is there; without it a used folder is refused.
+
+        Raises:
+            InputError: the folder holds something else, another process trains in it, or it can't be written.
         """
+        self._check(config, resume=resume)
+        try:
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.path)
+            self._check(config, resume=resume)  # again: another process may have come first
+            if not self.config.exists():
+                self._made = made
+                self.samples.mkdir(exist_ok=True)
+                write_atomically(self.config, json.dumps({**config.as_dict(), **record}, indent=2, default=str) + "\n")
+        except OSError as error:
+            self.close()
+            raise InputError(f"can't write to {self.path}: {error.strerror}", hint="choose another --output") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self, config: RunConfig, *, resume: bool) -> None:
         if self.config.exists():
             before = self._read_config()
             changed = differences(before, json.loads(json.dumps(config.as_dict())))
@@ -51,24 +77,35 @@ class RunFolder:
                     f"{self.path} already holds this run",
                     hint="--resume continues it; for a new one choose another --output or --seed",
                 )
-            return
+        elif self._holds_something():
+            raise InputError(f"{self.path} is not empty and holds no run", hint="choose another --output")
+
+    def _holds_something(self) -> bool:
         try:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise InputError(f"{self.path} is not empty and holds no run", hint="choose another --output")
-            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-            self.samples.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.config, json.dumps({**config.as_dict(), **record}, indent=2, default=str) + "\n")
+            return self.path.exists() and any(path.name != _LOCK for path in self.path.iterdir())
         except OSError as error:
             raise InputError(f"can't write to {self.path}: {error.strerror}", hint="choose another --output") from error
 
     def release(self) -> None:
-        """Undo a claim after which no step was made, so that a corrected attempt may have the folder."""
-        if self._made is None or read_jsonl(self.metrics):
+        """Undo a claim after which nothing was done, so that a corrected attempt may have the folder."""
+        done = read_jsonl(self.metrics) or read_jsonl(self.evaluation)[self._taken_over :] or self.last_checkpoint()
+        if self._made is None or done:
             return
         for path in self.path.iterdir():  # it was absent or empty: all of this came after the claim
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for folder in self._made:
             folder.rmdir()
+
+    def close(self) -> None:
+        """Leave the folder to others; a second call does nothing."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def take_over(self, evaluation: dict[str, Any]) -> None:
+        """Begin with an evaluation that another run has made."""
+        append_jsonl(self.evaluation, evaluation)
+        self._taken_over = 1
 
     def _read_config(self) -> dict[str, Any]:
         try:
@@ -97,6 +134,21 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return (self.model / "config.json").exists() or (self.model / "adapter_config.json").exists()
+
+
+def _lock(folder: Path) -> int:
+    """A lock that ends with this process, however that ends; without effect where the file system has no locks."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise InputError(
+            f"another process is training in {folder}", hint="wait for its end, or choose another --output"
+        ) from error
+    except OSError:  # not every file system of a cluster has them
+        pass
+    return lock
 
 
 def _is_complete(checkpoint: Path) -> bool:

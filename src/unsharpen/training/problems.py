@@ -47,13 +47,18 @@ class Problems:
         if num_solutions:
             counts = self.num_solutions(self.train)
             if counts is None:
-                raise InputError(
-                    f"the method needs the number of solutions of each problem; the task {self.task.name} can't say",
-                    hint="another method, or --task countdown",
-                )
+                raise no_solution_counts(self.task.name)
             for row, count in zip(rows, counts, strict=True):
                 row["num_solutions"] = count
         return rows
+
+
+def no_solution_counts(task: str) -> InputError:
+    """The error of a method that needs what only CountDown can say."""
+    return InputError(
+        f"the method needs the number of solutions of each problem; the task {task} can't say",
+        hint="another method, or --task countdown",
+    )
 
 
 def load_problems(config: RunConfig, *, chat: bool) -> Problems:

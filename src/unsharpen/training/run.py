@@ -23,10 +23,11 @@ from unsharpen.training.callbacks import (
     NothingLeftToTrain,
     Report,
     TimeLimit,
+    logged_seconds,
 )
 from unsharpen.training.config import RunConfig
 from unsharpen.training.evaluate import make_evaluate
-from unsharpen.training.folder import RunFolder, append_jsonl, read_jsonl
+from unsharpen.training.folder import RunFolder, read_jsonl
 from unsharpen.training.problems import Problems, load_problems
 from unsharpen.training.trl_arguments import generation_period, grpo_config
 
@@ -65,21 +66,24 @@ def train(
     arguments = grpo_config(config, output)
     problems = load_problems(config, chat=tokenizer.chat_template is not None)
     main_process = PartialState().is_main_process
-    if main_process:
-        if problems.decontamination is not None and problems.decontamination.num_removed:
-            warnings.warn(str(problems.decontamination), UnsharpenWarning, stacklevel=2)
-        folder.claim(config, provenance(config, arguments, problems), resume=resume)
-    PartialState().wait_for_everyone()
-    finished, interrupted = folder.finished, False
     try:
-        if not finished:
-            finished, interrupted = _train(config, arguments, problems, tokenizer, folder, report, base_from)
-    except Exception:  # an interrupted run stays, to be resumed
         if main_process:
-            folder.release()
-        raise
-    if main_process and folder.evaluated_steps():
-        report_on([output], folder.report, title=f"{config.method} on {config.task}")
+            if problems.decontamination is not None and problems.decontamination.num_removed:
+                warnings.warn(str(problems.decontamination), UnsharpenWarning, stacklevel=2)
+            folder.claim(config, provenance(config, arguments, problems), resume=resume)
+        PartialState().wait_for_everyone()
+        finished, interrupted = folder.finished, False
+        try:
+            if not finished:
+                finished, interrupted = _train(config, arguments, problems, tokenizer, folder, report, base_from)
+        except Exception:  # an interrupted run stays, to be resumed
+            if main_process:
+                folder.release()
+            raise
+        if main_process and folder.evaluated_steps():
+            report_on([output], folder.report, title=f"{config.method} on {config.task}")
+    finally:
+        folder.close()
     return RunResult(folder, finished, interrupted)
 
 
@@ -98,7 +102,7 @@ def _train(
     if PartialState().is_main_process:
         folder.rewind(int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0)
         if base_from is not None and not folder.evaluated_steps():
-            append_jsonl(folder.evaluation, read_jsonl(RunFolder(base_from).evaluation)[0])
+            folder.take_over(read_jsonl(RunFolder(base_from).evaluation)[0])
     PartialState().wait_for_everyone()
     with CleanStop(generation_period(arguments)) as stop:
         trainer.remove_callback(PrinterCallback)
@@ -141,7 +145,7 @@ def _evaluator(trainer: Any, config: RunConfig, folder: RunFolder, problems: Pro
 def _time_limit(config: RunConfig, arguments: Any, folder: RunFolder) -> list[TimeLimit]:
     if config.max_minutes is None:
         return []
-    spent = sum(row.get("step_time", 0.0) for row in read_jsonl(folder.metrics))
+    spent = logged_seconds(read_jsonl(folder.metrics))
     return [TimeLimit(60 * config.max_minutes, spent=spent, period=generation_period(arguments))]
 
 
