@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,11 +11,11 @@ from typing import Any, Final
 
 from unsharpen.errors import DataError, InputError
 from unsharpen.evaluation.folder import PROBLEMS, SAMPLES, SETTINGS, read_problems, read_settings
+from unsharpen.evaluation.lock import lock_folder
 from unsharpen.evaluation.rows import Row, RowChecker, check_row, parse_line, read_lines, to_line
 from unsharpen.metrics.samples import SampleTable
 
 _SYNC_SECONDS: Final = 5.0
-_LOCK: Final = ".lock"
 TORN: Final = "samples.torn"
 """Where the bytes of a torn last line are kept."""
 
@@ -46,7 +45,10 @@ class SampleStore:
         self.torn_bytes = 0
         self._checker = RowChecker()
         self._synced = time.monotonic()
-        self._lock = _lock(folder)
+        try:
+            self._lock = lock_folder(folder, "writing to")
+        except OSError as error:
+            raise InputError(f"can't write to {folder}: {error.strerror}", hint="choose another --output") from error
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             try:
@@ -150,23 +152,6 @@ class SampleStore:
             os.fsync(file.fileno())
         os.ftruncate(self._file, offset)
         self.torn_bytes = len(torn)
-
-
-def _lock(folder: Path) -> int:
-    """A lock that ends with this process, however that ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise InputError(f"can't write to {folder}: {error.strerror}", hint="choose another --output") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise InputError(
-            f"another process is writing to {folder}", hint="wait for it, or choose another --output"
-        ) from error
-    return lock
 
 
 def load_evaluation(folder: Path | str, *, completions: bool = True) -> SampleTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from unsharpen.errors import DataError, InputError
+from unsharpen.evaluation.lock import LOCK, lock_folder
 from unsharpen.training.config import RunConfig, differences
-
-_LOCK = ".lock"
 
 
 class RunFolder:
@@ -50,7 +48,7 @@ class RunFolder:
         try:
             made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.path)
+            self._lock = lock_folder(self.path, "training in")
             self._check(config, resume=resume)  # again: another process may have come first
             if not self.config.exists():
                 self._made = made
@@ -82,7 +80,7 @@ class RunFolder:
 
     def _holds_something(self) -> bool:
         try:
-            return self.path.exists() and any(path.name != _LOCK for path in self.path.iterdir())
+            return self.path.exists() and any(path.name != LOCK for path in self.path.iterdir())
         except OSError as error:
             raise InputError(f"can't write to {self.path}: {error.strerror}", hint="choose another --output") from error
 
@@ -134,21 +132,6 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return (self.model / "config.json").exists() or (self.model / "adapter_config.json").exists()
-
-
-def _lock(folder: Path) -> int:
-    """A lock that ends with this process, however that ends; without effect where the file system has no locks."""
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise InputError(
-            f"another process is training in {folder}", hint="wait for its end, or choose another --output"
-        ) from error
-    except OSError:  # not every file system of a cluster has them
-        pass
-    return lock
 
 
 def _is_complete(checkpoint: Path) -> bool:
