@@ -70,6 +70,7 @@ def check(done: Outcome) -> None:
         (["--set", "beta=-0.1"], ["beta", "at least 0", "-0.1"]),
         (["--set", "epsilon=-1"], ["epsilon", "at least 0", "-1"]),
         (["--set", "learning_rate=nan"], ["learning_rate", "finite", "nan"]),
+        (["--set", "max_grad_norm=nan"], ["max_grad_norm", "finite", "nan"]),
         (["--set", "steps_per_generation=0"], ["steps_per_generation", "at least 1"]),
         (["--set", "report_to=tensorbored"], ["'tensorbored'", "tensorboard"]),
         (["--set", "scale_rewards=batch"], ["scale_rewards", "batch", "the method decides"]),

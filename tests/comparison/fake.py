@@ -14,7 +14,7 @@ import numpy as np
 
 from unsharpen.errors import InputError
 from unsharpen.metrics import effective_number
-from unsharpen.training.config import RunConfig
+from unsharpen.training.config import RunConfig, base_weights
 from unsharpen.training.folder import RunFolder, append_jsonl, read_jsonl
 
 PROBLEMS = 24
@@ -82,6 +82,7 @@ class FakeTrain:
         stop: (method, seed, step): pretend Ctrl-C there, once.
         problems: in an evaluation.
         sleep: seconds per step.
+        weights: whether a run notes the weights of its base; older ones did not.
     """
 
     def __init__(
@@ -92,14 +93,17 @@ class FakeTrain:
         stop: tuple[str, int, int] | None = None,
         problems: int = PROBLEMS,
         sleep: float = 0.0,
+        weights: bool = False,
     ) -> None:
+        self.weights = weights
         self.fail, self.fail_at, self.stop, self.problems, self.sleep = fail or {}, fail_at, stop, problems, sleep
         self.steps: list[tuple[str, int, int]] = []
         self.bases: list[Path | None] = []
 
     def __call__(self, config: RunConfig, output: Path, *, resume: bool, report: Any, base_from: Path | None) -> Result:
         folder, total = RunFolder(output), int(config.trl["max_steps"])
-        folder.claim(config, {"grpo_config": {"output_dir": str(output)}, "versions": {}}, resume=resume)
+        noted = {"weights": base_weights(config)} if self.weights else {}
+        folder.claim(config, {"grpo_config": {"output_dir": str(output)}, "versions": {}, **noted}, resume=resume)
         folder.close()  # each test is one process
         if folder.finished:
             return Result(folder)

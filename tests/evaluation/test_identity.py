@@ -156,7 +156,12 @@ def test_a_folder_from_before_the_digest_goes_on(sampled: Callable[..., int], mo
     (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
     changed(model / "model-1.safetensors")
     assert sampled(4) == 20
-    assert "weights" not in (read_settings(tmp_path / "out") or {}), "which weights the old ones had is still unknown"
+    settings = read_settings(tmp_path / "out")
+    assert settings is not None
+    assert settings["weights"] == identify_weights(str(model)), "of those that it goes on with"
+    changed(model / "model-1.safetensors")
+    with pytest.raises(InputError, match="it differs in the weights"):
+        sampled(6)
 
 
 def test_another_model_is_told_by_its_name(sampled: Callable[..., int], model: Path, tmp_path: Path) -> None:

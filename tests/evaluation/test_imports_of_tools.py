@@ -45,7 +45,7 @@ def test_models_of_the_harness_are_not_one(tmp_path: Path) -> None:
     name = "samples_gsm8k_2025-01-02T03-04-05.6.jsonl"
     for model, right in (("base", 0.0), ("trained", 1.0)):
         write(tmp_path / model / name, [harness(d, exact_match=right) for d in (0, 1)])
-    with pytest.raises(DataError, match=r"one model at a time; found .*base, .*trained") as caught:
+    with pytest.raises(DataError, match=r"the files of one run folder at a time; found .*base, .*trained") as caught:
         load_samples(tmp_path)
     assert f"hint: name one: {tmp_path / 'base'} (" in str(caught.value)
     assert correct(load_samples(tmp_path / "trained")) == {"0": [True], "1": [True]}
@@ -133,7 +133,7 @@ def test_models_of_lighteval_are_not_one(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         write_rows(path, [newer(metric={"extractive_match": float(model != "org/base")})])
     for folder in (tmp_path, tmp_path / "details" / "org"):
-        with pytest.raises(DataError, match=r"one model at a time; found .*/org/base, .*/org/trained"):
+        with pytest.raises(DataError, match=r"of one run folder at a time; found .*/org/base, .*/org/trained"):
             load_samples(folder)
     base = tmp_path / "details" / "org" / "base"
     assert correct(load_samples(base)) == {"2+1?": [False, False]}  # two runs of one model

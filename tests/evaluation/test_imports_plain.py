@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.exports import answers, write
+from tests.evaluation.exports import answers, own, write
 
 from unsharpen.evaluation.imports import load_samples
 from unsharpen.tasks.hub import write_rows
@@ -19,6 +20,27 @@ def test_numbers_of_plain_files_may_be_text_or_missing(tmp_path: Path) -> None:
     assert table.lengths is not None
     assert table.multiplicity is not None
     assert (table.lengths.tolist(), table.multiplicity.tolist()) == ([12, 3, 0], [6])
+
+
+ODD = (12, -1, "n/a", 12.5, True, math.inf, -(10**400), None, "", "nan")
+NOTE = "`num_tokens` that are no whole number from 0 on, taken as unknown: 6"
+
+
+def test_what_is_no_whole_number_is_unknown_and_noted(tmp_path: Path) -> None:
+    rows = [{"problem": "a", "correct": 1, "num_tokens": n, "multiplicity": "unknown"} for n in ODD]
+    table = load_samples(write(tmp_path / "run.jsonl", rows))
+    assert table.lengths is not None
+    assert (table.lengths.tolist(), table.multiplicity) == ([12, *[0] * 9], None)
+    assert table.settings["notes"] == (NOTE.replace("num_tokens", "multiplicity").replace("6", "10"), NOTE)
+
+
+def test_so_it_is_in_our_own_format(tmp_path: Path) -> None:
+    write(tmp_path / "samples.jsonl", [own("p", i, num_tokens=n) for i, n in enumerate(ODD)])
+    write(tmp_path / "problems.jsonl", [{"problem_id": "p", "multiplicity": -1}])
+    table = load_samples(tmp_path)
+    assert table.lengths is not None
+    assert (table.lengths.tolist(), table.multiplicity) == ([12, *[0] * 9], None)
+    assert table.settings["notes"] == (NOTE.replace("num_tokens", "multiplicity").replace("6", "1"), NOTE)
 
 
 def keyed(**more: Any) -> list[dict[str, Any]]:

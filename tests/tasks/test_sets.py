@@ -184,7 +184,7 @@ for _ in range(900):
         ({"problem": "Q", "answer": []}, r"must hold text or a number; found \[\]"),
         ({"problem": "Q", "answer": NESTED}, "must hold text or a number; found lists in lists, over 8 deep"),
         (
-            {"problem": "Q", "solution": "She has 3 and buys 2 more, 5."},
+            {"problem": "Q", "solution": "She has 3 and buys 2 more, so it is 5 in all."},
             r"row 1: a worked solution must give its answer in",
         ),
         ({"problem": 3, "answer": "1"}, "must hold text or a conversation; found int"),

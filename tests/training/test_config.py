@@ -214,13 +214,19 @@ def test_none_is_a_word_where_trl_has_one(tmp_path: Path) -> None:
         ("weight_decay", (-1,)),
         ("adam_beta1", (-0.1, 1)),
         ("adam_epsilon", (-1e-8,)),
-        ("max_grad_norm", (-1,)),
+        ("max_grad_norm", (-1, math.nan, -math.inf)),
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, key: str, values: tuple[float, ...]) -> None:
     for value in values:
         with pytest.raises(InputError, match=f"^--set {key} needs .*, found {value}$"):
             grpo_config(RunConfig(trl={key: value}), tmp_path)
+
+
+def test_an_upper_bound_may_be_infinite(tmp_path: Path) -> None:
+    for key in ("delta", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"):
+        checks.check_value(key, math.inf, float | None)
+    assert grpo_config(RunConfig(trl={"max_grad_norm": math.inf}), tmp_path).max_grad_norm == math.inf
 
 
 @pytest.mark.parametrize(

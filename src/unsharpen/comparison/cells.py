@@ -13,7 +13,7 @@ from typing import Any
 
 from unsharpen.comparison.spec import Arm, Rate, Study
 from unsharpen.errors import InputError, UnsharpenError
-from unsharpen.training.config import RunConfig, differences
+from unsharpen.training.config import RunConfig, base_weights, differences
 
 TUNING, RESULTS = "tuning", "results"
 WEIGHTS = "weights"
@@ -22,6 +22,11 @@ WEIGHTS = "weights"
 _NOT_OF_THE_BASE = {
     *("method", "method_args", "seed", "trl", "eval_every", "eval_samples_during", "keep_samples", "max_minutes"),
 }
+_JUDGED = (
+    *("model", "task", "answer_format", "problem_column", "answer_column", "eval_data", "eval_set", "num_eval"),
+    "eval_samples",
+)
+_WITHOUT_A_SET = ("countdown", "math")  # tasks; any other's name is that of the set that judges its runs
 _SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template_kwargs", "max_completion_length"),
 )
@@ -67,6 +72,16 @@ class Cell:
         """Equal for cells that one evaluation of the base serves."""
         return base_fingerprint(plain(self.config))
 
+    @cached_property
+    def weights(self) -> str | None:
+        """Which weights the base has, as when first asked."""
+        return base_weights(self.config)
+
+    @property
+    def as_record(self) -> dict[str, Any]:
+        """What its ``config.json`` will say of the base, among others."""
+        return {**plain(self.config), WEIGHTS: self.weights}
+
 
 def plain(config: RunConfig) -> dict[str, Any]:
     """The configuration as it reads from a ``config.json``."""
@@ -96,25 +111,38 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def base_fingerprint(values: Mapping[str, Any]) -> str:
-    """Equal for runs whose base model, problems and sampling agree."""
+    """Equal for runs of which one evaluation of the base serves all; runs that are comparable may differ in it."""
     return fingerprint(_of_the_base(values))
 
 
 def base_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One line for each setting in which the bases of two records differ, and one for weights that are known to."""
-    ours, theirs = recorded(old), recorded(new)
-    agree = base_fingerprint(ours) == base_fingerprint(theirs)
-    found = [] if agree else differences(_of_the_base(ours), _of_the_base(theirs))
+    """One line for each setting that keeps two records from being compared: of the base, the problems, the sampling."""
+    return [*differences(_judged_by(recorded(old)), _judged_by(recorded(new))), *weight_differences(old, new)]
+
+
+def weight_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """A line where two records have one path of the base and are known to have other weights."""
     before, after = old.get(WEIGHTS), new.get(WEIGHTS)
-    if None not in (before, after) and before != after:
-        found.append(f"weights: {before} -> {after}")
-    return found
+    other = None not in (before, after) and before != after and old.get("model") == new.get("model")
+    return [f"weights: {before} -> {after}"] if other else []
 
 
 def _of_the_base(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{k: v for k, v in values.items() if k not in _NOT_OF_THE_BASE}, "sampling": _sampling(values)}
+
+
+def _judged_by(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides about an evaluation of the base; training settings do where the problems come from its data."""
+    found = {key: values.get(key) for key in _JUDGED}
+    if values.get("eval_data") is None and values.get("task") in _WITHOUT_A_SET:
+        names = ("problems",) if values.get("data") is None else ("data", "num_train")
+        found |= {key: values.get(key) for key in names}
+    return {**dict.fromkeys(("problems", "data", "num_train")), **found, "sampling": _sampling(values)}
+
+
+def _sampling(values: Mapping[str, Any]) -> dict[str, Any]:
     trl = values.get("trl") or {}
-    sampling = {key: trl[key] for key in _SAMPLING if key in trl}
-    return {**{k: v for k, v in values.items() if k not in _NOT_OF_THE_BASE}, "sampling": sampling}
+    return {key: trl[key] for key in _SAMPLING if key in trl}
 
 
 def result_cells(study: Study, chosen: Mapping[str, tuple[Mapping[str, Any], Rate]] | None = None) -> list[Cell]:

@@ -14,7 +14,6 @@ from typing import Any
 from unsharpen.comparison.cells import (
     RESULTS,
     TUNING,
-    WEIGHTS,
     Cell,
     base_differences,
     base_fingerprint,
@@ -22,15 +21,18 @@ from unsharpen.comparison.cells import (
     plain,
     recorded,
     train_command,
+    weight_differences,
 )
 from unsharpen.errors import DataError, InputError
-from unsharpen.training.config import base_weights, differences
+from unsharpen.training.config import differences
 from unsharpen.training.folder import RunFolder, read_jsonl, write_atomically
 
 _KEPT = re.compile(
     r"step|reward|pass@\d+|distinct_correct|effective_solutions|uniform_groups|entropy|sampling_logprob"
     r"|shaping_ratio|negative_correct|grad_norm|step_time"
 )
+_PARTIAL = ".record"
+"""Ends the name of a folder below ``work/`` in which a record is being made."""
 
 
 class Store:
@@ -96,12 +98,22 @@ class Store:
                 if folder == self.root / cell.path and cell.fingerprint not in self.records():
                     raise InputError(f"{folder} holds this run, but not its end", hint="move that folder away")
         for cell in [cell for cell in cells if cell.stage == RESULTS][:1]:  # they have one base
-            self._check_base(cell)
+            self.check_base(cell)
 
-    def _check_base(self, cell: Cell) -> None:
-        asked = {**plain(cell.config), WEIGHTS: base_weights(cell.config)}
-        for path in sorted((self.root / RESULTS).glob("*/*/config.json")):
-            if changed := base_differences(read_object(path), asked):
+    def check_base(self, cell: Cell) -> None:
+        """Refuse a test run beside those of another base, and beside tuning and unfinished runs of other weights.
+
+        Raises:
+            InputError: what differs.
+        """
+        asked = cell.as_record
+        tests = sorted((self.root / RESULTS).glob("*/*/config.json"))
+        others = [*(self.root / TUNING).glob("*/*/config.json"), *(self.root / "work").glob("*/*/*/config.json")]
+        others = [path for path in sorted(others) if path.parent.suffix != _PARTIAL]
+        for differ, paths in ((base_differences, tests), (weight_differences, others)):
+            for path in paths:
+                if not (changed := differ(read_object(path), asked)):
+                    continue
                 raise InputError(
                     f"{path.parent} belongs to another comparison: its base model, problems or sampling differ in "
                     + "; ".join(changed),
@@ -146,7 +158,7 @@ class Store:
         """Turn the finished run in the working folder into a record; may be repeated after a crash at any point."""
         work = self.work(cell)
         if self.record(cell) is None:
-            partial = work.with_name(f"{cell.name}.record")
+            partial = work.with_name(f"{cell.name}{_PARTIAL}")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             _write_record(RunFolder(work), RunFolder(partial), cell)
@@ -165,7 +177,9 @@ class Store:
         source = self._elsewhere.get(cell.fingerprint)
         if source is None or self.record(cell) is not None:
             return source is not None
-        partial = self.work(cell).with_name(f"{cell.name}.record")
+        if weight_differences(read_object(source / "config.json"), cell.as_record):
+            return False
+        partial = self.work(cell).with_name(f"{cell.name}{_PARTIAL}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name in ("config.json", "metrics.jsonl", "evaluation.jsonl"):
@@ -186,18 +200,22 @@ class Store:
             cell: whose base.
             others: cells that are being computed; what they have evaluated already is used too.
         """
-        folder = self.root / "base" / cell.base_fingerprint
-        if not (folder / "evaluation.jsonl").exists():
-            same = [other for other in others if other.base_fingerprint == cell.base_fingerprint]
-            done = [path for path in self.records().values() if _base_of(path) == cell.base_fingerprint]
-            for path in [*done, *map(self.work, same)]:
-                rows = read_jsonl(path / "evaluation.jsonl")
-                if rows and (rows[0]["step"], rows[0]["num_samples"]) == (0, cell.config.eval_samples):
-                    folder.mkdir(parents=True, exist_ok=True)
-                    write_atomically(folder / "evaluation.jsonl", json.dumps(rows[0]) + "\n")
-                    return folder
-            return None
-        return folder
+        unknown = self.root / "base" / cell.base_fingerprint  # which weights: those of the cell, for all we know
+        folder = unknown if cell.weights is None else unknown.with_name(f"{unknown.name}-{_short_name(cell.weights)}")
+        for made in (folder, unknown):
+            if (made / "evaluation.jsonl").exists():
+                return made
+        same = [other for other in others if other.base_fingerprint == cell.base_fingerprint]
+        done = [path for path in self.records().values() if _base_of(path) == cell.base_fingerprint]
+        for path in [*done, *map(self.work, same)]:
+            rows = read_jsonl(path / "evaluation.jsonl")
+            if not rows or weight_differences(read_object(path / "config.json"), cell.as_record):
+                continue
+            if (rows[0]["step"], rows[0]["num_samples"]) == (0, cell.config.eval_samples):
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(folder / "evaluation.jsonl", json.dumps(rows[0]) + "\n")
+                return folder
+        return None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -231,6 +249,10 @@ def _write_record(work: RunFolder, record: RunFolder, cell: Cell) -> None:
     record.config.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     rows = read_jsonl(work.evaluation)
     record.evaluation.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _short_name(weights: str) -> str:
+    return weights.partition(":")[2][:16]
 
 
 def _short(value: Any) -> Any:

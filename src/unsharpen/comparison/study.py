@@ -71,6 +71,7 @@ def run_study(study: Study, root: Path, how: How) -> bool:
     store = Store(root, how.elsewhere)
     first = reference_cells(study) if study.tuning else result_cells(study)
     _check(study, first, store, how)
+    _check_base(study, store)
     with store.lock():
         _write_study(study, store)
         chosen = None
@@ -100,6 +101,7 @@ def plan_study(study: Study, root: Path, how: How) -> tuple[list[Cell], list[Cel
     store, results = Store(root, how.elsewhere), result_cells(study)
     tuning = [cell for arm in study.arms for cell in tuning_cells(study, [arm.label])] if study.tuning else []
     _check(study, tuning or results, store, how)
+    _check_base(study, store)
     return tuning, results
 
 
@@ -121,6 +123,12 @@ def _check(study: Study, cells: Sequence[Cell], store: Store, how: How) -> None:
             how.check(cell.config)
         except InputError as error:
             raise type(error)(f"{cell.arm}: {error.message}", hint=error.hint) from error
+
+
+def _check_base(study: Study, store: Store) -> None:
+    """Refuse a folder with runs of another base before anything is tuned: that does not depend on the tuning."""
+    arm = study.arms[0]
+    store.check_base(result_cells(study, {arm.label: (arm.method_args, arm.rates[0])})[0])
 
 
 def _run(cells: Sequence[Cell], store: Store, how: How) -> bool:

@@ -30,8 +30,8 @@ for, not fewer."""
 def claim(folder: Path, settings: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> None:
     """Write the settings and problems of a new evaluation, or compare them with those that the folder holds.
 
-    The caller holds the store's lock. With more samples per problem than before, the new number is noted and the
-    rest stays.
+    The caller holds the store's lock. With more samples per problem than before, the new number is noted; so are
+    weights that were unknown, as those of what is sampled from now on. The rest stays.
 
     Raises:
         InputError: the folder holds an evaluation with other settings or problems, or with more samples.
@@ -59,8 +59,11 @@ def claim(folder: Path, settings: Mapping[str, Any], problems: Sequence[Mapping[
             f"asked for are {wanted['num_samples']}",
             hint="ask for at least as many, or choose another --output",
         )
-    if before["num_samples"] < wanted["num_samples"]:
-        _write(folder / SETTINGS, json.dumps({**before, "num_samples": wanted["num_samples"]}, indent=2) + "\n")
+    now = {**before, "num_samples": wanted["num_samples"]}
+    if wanted.get(WEIGHTS) is not None:  # those there are equal or unknown
+        now[WEIGHTS] = wanted[WEIGHTS]
+    if now != before:
+        _write(folder / SETTINGS, json.dumps(now, indent=2) + "\n")
 
 
 def note(folder: Path, **values: Any) -> None:

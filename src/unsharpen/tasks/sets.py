@@ -64,8 +64,8 @@ ANSWER_COLUMNS: Final = (
 
 _GSM8K_MARK: Final = "####"
 _SOLUTION: Final = "solution"
-_WORD: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_MOST_WORDS: Final = 3
+_WORD: Final = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
+_MOST_WORDS: Final = 8
 """Of an answer in a column `solution`; with more it is a worked solution."""
 _MAX_NESTED: Final = 8
 

@@ -39,6 +39,10 @@ _LIMITS = (
     ("at most", operator.le, _MOST),
     ("a number below", operator.lt, _BELOW),
 )
+_MAY_BE_INFINITE = {
+    *("max_grad_norm", "delta", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"),
+}
+"""Upper bounds: without one the norm of the gradient, or a ratio, is logged and not clipped."""
 _UNCERTAIN = {"azure_ml", "flyte"}
 """Trackers of which the library does not say whether they are installed."""
 
@@ -49,7 +53,8 @@ def check_value(key: str, value: Any, annotation: Any) -> None:
     words = set(re.findall(r"\w+", wanted))
     if words <= _NUMERIC.keys() and type(value) not in {t for word in words for t in _NUMERIC[word]}:
         raise InputError(f"--set {key} needs {wanted}, found {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
+    unbounded = value == math.inf and key in _MAY_BE_INFINITE
+    if isinstance(value, float) and not math.isfinite(value) and not unbounded:
         raise InputError(f"--set {key} needs a finite number, found {value!r}")
     if value is None and key != "max_completion_length":  # of the others that may be None it is the default
         return

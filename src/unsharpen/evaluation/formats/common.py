@@ -117,7 +117,7 @@ def as_problem(value: Any, where: str, column: str) -> str:
 
 
 def as_whole(value: Any, where: str, column: str) -> int | None:
-    """A whole number from 0 on; None where it is unknown.
+    """A whole number from 0 on; None where it is unknown; DataError where it is anything else.
 
     >>> as_whole("12", "row 1", "num_tokens"), as_whole(3.0, "row 1", "num_tokens"), as_whole("", "row 1", "num_tokens")
     (12, 3, None)
@@ -133,12 +133,16 @@ def as_whole(value: Any, where: str, column: str) -> int | None:
 
 
 def one_model(folders: Iterable[Path]) -> None:
-    """DataError where files lie in the folders of several models: they would come to one table as more samples."""
+    """DataError where files lie in several folders, which may be of several models, whatever the folders' names are.
+
+    They would come to one table as more samples.
+    """
     found = sorted(set(folders))
     if len(found) > 1:
         more = f" and {len(found) - _SHOWN} more" * (len(found) > _SHOWN)
         raise DataError(
-            f"one model at a time; found samples in the folders {', '.join(map(str, found[:_SHOWN]))}{more}",
+            f"the files of one run folder at a time; found samples in the folders "
+            f"{', '.join(map(str, found[:_SHOWN]))}{more}",
             hint=f"name one: {found[0]} (the files of more runs of one model belong in one folder)",
         )
 
@@ -183,6 +187,39 @@ class LogProbs:
         """Say how many were infinite."""
         if self._infinite:
             notes.append(f"infinite log-probs, taken as unknown: {self._infinite}")
+
+
+class WholeNumbers:
+    """The whole numbers of a file's optional columns; None where one is unknown, as whatever else stands there is.
+
+    Only numbers beyond ``LARGEST`` are an error.
+
+    >>> read, notes = WholeNumbers(), []
+    >>> [read(value, "row 1", "num_tokens") for value in ("12", 3.0, "", -1, "n/a", 12.5)]
+    [12, 3, None, None, None, None]
+    >>> read.note(notes)
+    >>> notes
+    ['`num_tokens` that are no whole number from 0 on, taken as unknown: 3']
+    """
+
+    def __init__(self) -> None:
+        self._others: dict[str, int] = {}
+
+    def __call__(self, value: Any, where: str, column: str) -> int | None:
+        if value is None or value == "":
+            return None
+        number = _number(max(-1, min(value, 2 * LARGEST)) if type(value) is int else value)  # no float holds them all
+        if number is not None and math.isnan(number):
+            return None
+        if number is None or number < 0 or number % 1 or math.isinf(number):
+            self._others[column] = self._others.get(column, 0) + 1
+            return None
+        return as_whole(value, where, column)
+
+    def note(self, notes: list[str]) -> None:
+        """Say how many of each column were something else."""
+        for column, count in self._others.items():
+            notes.append(f"`{column}` that are no whole number from 0 on, taken as unknown: {count}")
 
 
 class AnswerNames:

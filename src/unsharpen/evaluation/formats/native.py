@@ -15,9 +15,9 @@ from unsharpen.evaluation.formats.common import (
     LogProbs,
     Options,
     Row,
+    WholeNumbers,
     as_correct,
     as_problem,
-    as_whole,
     has,
 )
 from unsharpen.evaluation.formats.files import read_rows
@@ -29,7 +29,6 @@ _TYPES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("canonical", str),
     ("reason", str),
     ("logprob", (int, float)),
-    ("num_tokens", int),
 )
 
 
@@ -47,16 +46,18 @@ def _read(files: Sequence[Path], options: Options) -> Import:
 
 
 def _problems(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    whole = WholeNumbers()
     for where, row in read_rows(path, notes):
         if "problem_id" in row:
-            number = as_whole(row.get("multiplicity"), where, "multiplicity")
+            number = whole(row.get("multiplicity"), where, "multiplicity")
             yield as_problem(row["problem_id"], where, "problem_id"), {**row, "multiplicity": number}
+    whole.note(notes)
 
 
 def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, Any]]:
     model: str | None = None
     seen: set[str] = set()
-    logprob = LogProbs()
+    logprob, whole = LogProbs(), WholeNumbers()
     for where, row in read_rows(path, found.notes):
         missing = [name for name in _COLUMNS if name not in row]
         if missing:
@@ -71,7 +72,7 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
         for name, wanted in _TYPES:
             if (value := row.get(name)) is not None and not isinstance(value, wanted):
                 raise DataError(f"{where}: `{name}` must be {_words(wanted)}; found {str(value)[:60]!r}")
-        row["num_tokens"] = as_whole(row.get("num_tokens"), where, "num_tokens")
+        row["num_tokens"] = whole(row.get("num_tokens"), where, "num_tokens")
         row["logprob"] = logprob(row.get("logprob"), where)
         row["problem_id"] = intern(as_problem(row["problem_id"], where, "problem_id"))
         seen.add(row["problem_id"])
@@ -81,13 +82,14 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
         row["fields"] = row
         yield row
     logprob.note(found.notes)
+    whole.note(found.notes)
     missed = len(found.problems.keys() - seen)
     if missed:
         found.notes.append(f"{missed} of {len(found.problems)} problems have no samples yet")
 
 
 def _words(wanted: type | tuple[type, ...]) -> str:
-    return "text" if wanted is str else "a whole number" if wanted is int else "a number"
+    return "text" if wanted is str else "a number"
 
 
 def _settings(path: Path) -> dict[str, Any]:

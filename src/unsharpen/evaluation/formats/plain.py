@@ -13,9 +13,9 @@ from unsharpen.evaluation.formats.common import (
     LogProbs,
     Options,
     Row,
+    WholeNumbers,
     as_correct,
     as_problem,
-    as_whole,
     no_files,
 )
 from unsharpen.evaluation.formats.files import read_rows
@@ -39,7 +39,7 @@ def _read(files: Sequence[Path], options: Options) -> Import:
 
 def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, Any]]:
     columns: dict[str, str | None] | None = None
-    logprob = LogProbs()
+    logprob, whole = LogProbs(), WholeNumbers()
     for where, row in read_rows(path, found.notes):
         if columns is None:
             columns = _without_key(path, _columns(row, options, where), row, options, found.notes)
@@ -50,7 +50,7 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
         problem, completion, correct, answer = (row[c] if c is not None else None for c in columns.values())
         name = as_problem(problem, where, str(columns["problem_column"]))
         text = next((str(row[column]) for column in _TEXTS if isinstance(row.get(column), str)), None)
-        number = as_whole(row.get("multiplicity"), where, "multiplicity")
+        number = whole(row.get("multiplicity"), where, "multiplicity")
         found.problems.setdefault(name, {"text": text, "multiplicity": number})
         if found.label is None and isinstance(row.get("model"), str):
             found.label = row["model"]
@@ -61,13 +61,14 @@ def _samples(path: Path, options: Options, found: Import) -> Iterator[dict[str, 
             "canonical": None if answer is None or answer == "" else str(answer),
             "reason": None if row.get("reason") is None else str(row["reason"]),
             "logprob": logprob(row.get("logprob"), where),
-            "num_tokens": as_whole(row.get("num_tokens"), where, "num_tokens"),
+            "num_tokens": whole(row.get("num_tokens"), where, "num_tokens"),
             "sample_id": row.get("sample_id"),
             "task": row.get("task"),
             "where": where,
             "fields": row,
         }
     logprob.note(found.notes)
+    whole.note(found.notes)
 
 
 def _columns(row: Row, options: Options, where: str) -> dict[str, str | None]:

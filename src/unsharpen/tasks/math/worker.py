@@ -125,12 +125,21 @@ def _load() -> tuple[Callable[[str, str], tuple[bool, bool]], Callable[[str], st
 
 
 def _tidied(value: Any) -> Any:
-    """The value with plain symbols, and x = 5 where it is 5 = x; as it is where sympy can't do that."""
+    """The value with plain symbols, and with x = 5 for 5 = x and x = {1, 2} for x = 1, x = 2.
+
+    As it is where sympy can't do that.
+    """
     import sympy
 
     try:
         if isinstance(value, sympy.Eq) and value.rhs.is_Symbol and not value.lhs.free_symbols:
             value = sympy.Eq(value.rhs, value.lhs, evaluate=False)
+        if isinstance(value, sympy.FiniteSet) and all(isinstance(part, sympy.Eq) for part in value):
+            names = {part.lhs for part in value}
+            if len(names) == 1 and next(iter(names)).is_Symbol:  # x = 1, x = 2
+                value = sympy.Eq(names.pop(), type(value)(*(part.rhs for part in value)), evaluate=False)
+        if isinstance(value, sympy.Eq) and isinstance(value.rhs, sympy.FiniteSet):
+            value = sympy.Eq(value.lhs, type(value.rhs)(*(part.doit() for part in value.rhs)), evaluate=False)
         return _with_plain_symbols(value)
     except Exception:  # i is also the index of a sum, say
         return value
@@ -160,7 +169,9 @@ def _is_vacuous(wanted: Any, found: Any) -> bool:
     try:
         if wanted is sympy.S.EmptySet and not isinstance(found, sympy.Set):
             return bool(_solutions(found) != sympy.S.EmptySet)
-        if not (isinstance(wanted, sympy.Eq) and isinstance(found, sympy.Eq)):
+        if not (isinstance(wanted, sympy.Eq) and isinstance(found, sympy.Eq)) or wanted == found:
+            return False
+        if not all(isinstance(side, sympy.Expr) for side in (*wanted.args, *found.args)):  # x is a set or a point
             return False
         if wanted.free_symbols != found.free_symbols:
             return True
