@@ -8,7 +8,7 @@ from typing import Final
 _FONTS: Final = "text|textrm|textbf|textit|textnormal|mathrm|mbox"
 _WORDS: Final = rf"\\(?:{_FONTS})\{{([^{{}}]*(?:\{{[^{{}}]*\}}[^{{}}]*)*)\}}"
 _POWER: Final = r"(?:\^(?:\{-?[0-9]\}|[0-9]))?"
-_WORD: Final = re.compile(rf"\\(?:{_FONTS})\{{([^{{}}]*(?:\{{[^{{}}]*\}}[^{{}}]*)*)\}}({_POWER})")
+_WORD: Final = re.compile(rf"{_WORDS}({_POWER})")
 _TAIL: Final = re.compile(rf"(?<=[0-9A-Za-z}})\]%!])(?:{_WORDS}{_POWER}(?:/|\\cdot|\\times)?)+$")
 _TH: Final = r"(?:\\(?:text|mathrm)\{(?:st|nd|rd|th)\}|st|nd|rd|th)"
 _ORDINAL: Final = re.compile(rf"(?<=[0-9])\^?(?:{_TH}|\{{{_TH}\}})$")
@@ -75,7 +75,7 @@ def units_differ(gold: str, answer: str) -> bool:
     >>> units_differ(r"5\text{cm}", r"5\text{m}"), units_differ("5 cm^2", r"5\text{square centimeters}")
     (True, False)
     """
-    wanted = _unit(gold, single=False, products=False)
+    wanted = _unit(gold, products=False)
     found = _unit(answer, single=wanted is not None, products=False)
     return None not in (wanted, found) and wanted != found
 
