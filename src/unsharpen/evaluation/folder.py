@@ -15,7 +15,6 @@ from unsharpen.evaluation.identity import COMMIT
 SAMPLES: Final = "samples.jsonl"
 PROBLEMS: Final = "problems.jsonl"
 SETTINGS: Final = "settings.json"
-REPORT: Final = "report.html"
 WEIGHTS: Final = "weights"
 """Of the settings, which weights the model had: see `unsharpen.evaluation.identity`. Unknown in older folders."""
 
